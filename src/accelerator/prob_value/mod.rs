@@ -1,0 +1,3 @@
+//! prob_value
+
+pub mod golden;

@@ -1,0 +1,3 @@
+//! query_key
+
+pub mod golden;

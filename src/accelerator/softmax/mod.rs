@@ -1,0 +1,3 @@
+//! softmax
+
+pub mod golden;

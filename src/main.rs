@@ -1,0 +1,3 @@
+//! The `spatten` binary: everything it does lives in the library.
+
+fn main() {}

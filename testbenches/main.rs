@@ -1,0 +1,1 @@
+//! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
