@@ -87,6 +87,12 @@ pub fn round_shift_right(a: i64, n: u32) -> i64 {
     if n == 0 { a } else { (a + (1 << (n - 1))) >> n }
 }
 
+/// Whether `value` fits a two's-complement word of `bits` bits (1 to 63).
+pub fn fits_signed(value: i64, bits: usize) -> bool {
+    let bound = 1 << (bits - 1);
+    (-bound..bound).contains(&value)
+}
+
 /// log2 of a power of two.
 ///
 /// # Panics

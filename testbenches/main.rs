@@ -1,1 +1,3 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
+
+mod golden;

@@ -1,1 +1,7 @@
-//! (see the crate documentation)
+//! The golden models of the stages joined into rows, heads and layers, and the float64 attention that they
+//! are measured against.
+
+pub mod float64;
+pub mod head;
+pub mod layer;
+pub mod row;

@@ -1,3 +1,3 @@
-//! query_key
+//! Q x K: one query against the keys of its row, and the row's maximum score.
 
 pub mod golden;

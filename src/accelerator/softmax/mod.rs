@@ -1,3 +1,3 @@
-//! softmax
+//! Softmax without division: exponentials relative to the row's maximum, their sum, and the weights for V.
 
 pub mod golden;

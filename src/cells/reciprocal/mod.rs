@@ -1,0 +1,3 @@
+//! The reciprocal of a row's sum, as a normalised mantissa and an exponent.
+
+pub mod golden;

@@ -1,0 +1,116 @@
+//! Attention in float64: the reference that the integer models' error is measured against.
+
+use super::head::HeadOperands;
+use crate::numerics::KEY_LSB_BITS;
+
+/// softmax2(factor * q . k) v of one head, where softmax2 uses powers of two; [queries][d].
+///
+/// `queries` is [queries][d], `keys` and `values` are [keys][d]. Query i sees the first `live_keys[i]` keys;
+/// a query that sees none has zero outputs. For softmax to the base e, `factor` contains log2(e).
+///
+/// # Panics
+/// When lengths disagree.
+pub fn attend_head(
+    queries: &[Vec<f64>],
+    keys: &[Vec<f64>],
+    values: &[Vec<f64>],
+    live_keys: &[usize],
+    factor: f64,
+) -> Vec<Vec<f64>> {
+    assert_eq!(
+        queries.len(),
+        live_keys.len(),
+        "queries and live-key counts differ in number"
+    );
+    assert_eq!(keys.len(), values.len(), "keys and values differ in number");
+    let head_dim = values.first().map_or(0, Vec::len);
+    queries
+        .iter()
+        .zip(live_keys)
+        .map(|(query, &live)| {
+            let logits: Vec<f64> = keys[..live]
+                .iter()
+                .map(|key| factor * dot(query, key))
+                .collect();
+            let maximum = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let exponentials: Vec<f64> = logits.iter().map(|x| (x - maximum).exp2()).collect();
+            let sum: f64 = exponentials.iter().sum();
+
+            let mut output = vec![0.0; head_dim];
+            for (exponential, value) in exponentials.iter().zip(values) {
+                for (element, v) in output.iter_mut().zip(value) {
+                    *element += exponential / sum * v;
+                }
+            }
+            output
+        })
+        .collect()
+}
+
+/// Float64 attention of a head's integer operands, in units of V; `factor` is the exact scale per unit of s
+/// that the head's registers approximate.
+///
+/// # Panics
+/// When lengths disagree.
+pub fn attend_integer_head(head: &HeadOperands, factor: f64) -> Vec<Vec<f64>> {
+    // The registers' factor is per unit of s, which is Q . K << 4.
+    let per_dot = factor * f64::from(1 << KEY_LSB_BITS);
+    attend_head(
+        &to_float(head.queries),
+        &to_float(head.keys),
+        &to_float(head.values),
+        head.live_keys,
+        per_dot,
+    )
+}
+
+fn to_float(rows: &[Vec<i64>]) -> Vec<Vec<f64>> {
+    rows.iter()
+        .map(|row| row.iter().map(|&x| x as f64).collect())
+        .collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "query and key differ in length");
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Largest and mean absolute difference of two series, gathered value by value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AbsError {
+    /// Largest absolute difference; 0 when nothing was compared, NaN once a difference was.
+    pub max: f64,
+    sum: f64,
+    count: usize,
+}
+
+impl AbsError {
+    /// Adds one comparison.
+    pub fn add(&mut self, actual: f64, expected: f64) {
+        let error = (actual - expected).abs();
+        // Not `f64::max`, which would drop a NaN.
+        if error.is_nan() || error > self.max {
+            self.max = error;
+        }
+        self.sum += error;
+        self.count += 1;
+    }
+
+    /// Mean absolute difference; 0 when nothing was compared.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 {
+            0.0
+        } else {
+            self.sum / self.count as f64
+        }
+    }
+}
+
+impl Extend<(f64, f64)> for AbsError {
+    /// Adds pairs of (actual, expected).
+    fn extend<T: IntoIterator<Item = (f64, f64)>>(&mut self, pairs: T) {
+        for (actual, expected) in pairs {
+            self.add(actual, expected);
+        }
+    }
+}

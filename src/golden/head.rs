@@ -1,0 +1,62 @@
+//! One attention head: every query against the keys that it may see.
+
+use super::row::{RowTrace, attend_row};
+use crate::accelerator::softmax::golden::Scale;
+use crate::numerics::Formats;
+
+/// The integer operands of one head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadOperands<'a> {
+    /// Q, [queries][d].
+    pub queries: &'a [Vec<i64>],
+    /// K (MSB plane), [keys][d].
+    pub keys: &'a [Vec<i64>],
+    /// V, [keys][d].
+    pub values: &'a [Vec<i64>],
+    /// How many keys, from the first, each query sees; see [`live_keys`].
+    pub live_keys: &'a [usize],
+    /// The head's scale registers.
+    pub scale: Scale,
+}
+
+/// How many keys, from the first, each of `queries` queries over `keys` keys sees: all of them, or, when
+/// `causal`, those up to and including its own. The queries are the newest of the keys, so query i is key
+/// i + keys - queries.
+///
+/// # Panics
+/// When a causal head has more queries than keys.
+pub fn live_keys(queries: usize, keys: usize, causal: bool) -> Vec<usize> {
+    if !causal {
+        return vec![keys; queries];
+    }
+    assert!(
+        queries <= keys,
+        "a causal head has {queries} queries over only {keys} keys"
+    );
+    (0..queries).map(|i| i + keys - queries + 1).collect()
+}
+
+/// The mask of a row of `keys` keys that sees the first `live` of them.
+pub fn prefix_mask(live: usize, keys: usize) -> Vec<bool> {
+    (0..keys).map(|key| key < live).collect()
+}
+
+/// Computes one head, row by row; element i is query i.
+///
+/// # Panics
+/// When lengths disagree, or an operand lies so far outside its format that a result leaves its own.
+pub fn attend_head(formats: &Formats, head: &HeadOperands) -> Vec<RowTrace> {
+    assert_eq!(
+        head.queries.len(),
+        head.live_keys.len(),
+        "queries and live-key counts differ in number"
+    );
+    head.queries
+        .iter()
+        .zip(head.live_keys)
+        .map(|(query, &live)| {
+            let live = prefix_mask(live, head.keys.len());
+            attend_row(formats, query, head.keys, head.values, &live, head.scale)
+        })
+        .collect()
+}

@@ -1,0 +1,74 @@
+//! One layer: all its heads, which may share keys and values in groups.
+
+use super::head::{HeadOperands, attend_head};
+use crate::accelerator::softmax::golden::Scale;
+use crate::numerics::Formats;
+
+/// The integer operands of one layer. Query heads share KV heads in equal groups of neighbours
+/// (grouped-query attention); with as many KV heads as heads, each has its own.
+#[derive(Clone, Debug)]
+pub struct LayerOperands {
+    /// Q, [heads][queries][d].
+    pub queries: Vec<Vec<Vec<i64>>>,
+    /// K (MSB plane), [kv_heads][keys][d].
+    pub keys: Vec<Vec<Vec<i64>>>,
+    /// V, [kv_heads][keys][d].
+    pub values: Vec<Vec<Vec<i64>>>,
+    /// Scale registers, [heads].
+    pub scales: Vec<Scale>,
+    /// How many keys, from the first, each query sees, [queries].
+    pub live_keys: Vec<usize>,
+}
+
+impl LayerOperands {
+    /// The KV head that query head `head` reads.
+    ///
+    /// # Panics
+    /// When there is no such head, or the KV heads do not divide the heads.
+    pub fn kv_head(&self, head: usize) -> usize {
+        kv_head(head, self.queries.len(), self.keys.len())
+    }
+
+    /// The operands of query head `head`.
+    ///
+    /// # Panics
+    /// As [`LayerOperands::kv_head`].
+    pub fn head(&self, head: usize) -> HeadOperands<'_> {
+        let kv_head = self.kv_head(head);
+        HeadOperands {
+            queries: &self.queries[head],
+            keys: &self.keys[kv_head],
+            values: &self.values[kv_head],
+            live_keys: &self.live_keys,
+            scale: self.scales[head],
+        }
+    }
+}
+
+/// The KV head that query head `head` of `heads` reads: `head / (heads / kv_heads)`.
+///
+/// # Panics
+/// When `head` is not below `heads`, or `kv_heads` does not divide `heads`.
+pub fn kv_head(head: usize, heads: usize, kv_heads: usize) -> usize {
+    assert!(head < heads, "head {head} of {heads} does not exist");
+    assert!(
+        kv_heads > 0 && heads.is_multiple_of(kv_heads),
+        "{kv_heads} KV heads do not divide {heads} heads"
+    );
+    head / (heads / kv_heads)
+}
+
+/// The outputs of one layer, [heads][queries][d], in V's units with 4 fraction bits.
+///
+/// For the streams inside a head, run [`attend_head`] on [`LayerOperands::head`].
+///
+/// # Panics
+/// When lengths disagree, or an operand lies so far outside its format that a result leaves its own.
+pub fn attend_layer(formats: &Formats, layer: &LayerOperands) -> Vec<Vec<Vec<i64>>> {
+    (0..layer.queries.len())
+        .map(|head| {
+            let rows = attend_head(formats, &layer.head(head));
+            rows.into_iter().map(|row| row.outputs).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! One row of attention: one query against the keys and values of its head.
+
+use crate::accelerator::softmax::golden::Scale;
+use crate::accelerator::{prob_value, query_key, softmax};
+use crate::cells::reciprocal::golden::{Reciprocal, reciprocal};
+use crate::numerics::Formats;
+
+/// Every intermediate stream of one row, in the order in which the hardware produces them.
+///
+/// All vectors are in key order and cover masked keys too, except `accumulators` and `outputs`, which are in
+/// the order of the head dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowTrace {
+    /// s = (Q . K_msb) << 4 of every key, live or not.
+    pub scores: Vec<i64>,
+    /// m: the largest score of a live key; `None` when no key is live.
+    pub maximum: Option<i64>,
+    /// e (u22), 0 where not live.
+    pub exponentials: Vec<i64>,
+    /// S (u28).
+    pub sum: i64,
+    /// 1/S.
+    pub reciprocal: Reciprocal,
+    /// ev (u16), 0 where not live.
+    pub weights: Vec<i64>,
+    /// Sums of ev * v, one per element of the head dimension.
+    pub accumulators: Vec<i64>,
+    /// Normalised outputs, V's units with 4 fraction bits.
+    pub outputs: Vec<i64>,
+}
+
+/// Computes one row: `query` [d] against `keys` [n][d] (MSB plane) and `values` [n][d], of which only those
+/// with `live` set take part.
+///
+/// A row without a live key has all-zero outputs.
+///
+/// # Panics
+/// When lengths disagree, or an operand lies so far outside its format that a result leaves its own.
+pub fn attend_row(
+    formats: &Formats,
+    query: &[i64],
+    keys: &[Vec<i64>],
+    values: &[Vec<i64>],
+    live: &[bool],
+    scale: Scale,
+) -> RowTrace {
+    let scores = query_key::golden::score_row(formats, query, keys);
+    let maximum = query_key::golden::row_maximum(&scores, live);
+
+    let exponentials = softmax::golden::exponentials(&scores, live, maximum, scale);
+    let sum = softmax::golden::sum(&exponentials);
+    let weights = softmax::golden::weights(&exponentials, None);
+
+    let reciprocal = reciprocal(sum);
+    let accumulators = prob_value::golden::accumulate(formats, &weights, values);
+    let outputs = prob_value::golden::normalise_row(formats, &accumulators, reciprocal);
+
+    RowTrace {
+        scores,
+        maximum,
+        exponentials,
+        sum,
+        reciprocal,
+        weights,
+        accumulators,
+        outputs,
+    }
+}
