@@ -1,0 +1,175 @@
+//! The rules between fields.
+
+use super::fields::{self, list};
+use super::{Config, Origin, Problem};
+
+/// Something that must hold between fields.
+#[derive(Debug)]
+pub struct Rule {
+    /// The field to change when the rule is broken.
+    pub key: &'static str,
+    /// The other fields that the rule reads.
+    pub others: &'static [&'static str],
+    /// What must hold, as it reads in `spatten explain`.
+    pub statement: &'static str,
+    /// Why it must hold.
+    pub reason: &'static str,
+    /// What the field may be, given the other fields, when the rule is broken. All fields it reads are in range.
+    broken: fn(&Config) -> Option<String>,
+}
+
+/// Every rule between fields.
+pub const RULES: &[Rule] = &[
+    Rule {
+        key: "array.multipliers",
+        others: &["array.head_dims"],
+        statement: "array.multipliers is a multiple of the largest of array.head_dims",
+        reason: "a line holds whole vectors",
+        broken: |config| {
+            let largest = config.max_head_dim();
+            (config.array.multipliers % largest != 0).then(|| {
+                let above = config.array.multipliers.next_multiple_of(largest);
+                let near = [above - largest, above];
+                let near: Vec<usize> = near.into_iter().filter(|&n| n > 0 && n <= 1024).collect();
+                format!(
+                    "a multiple of the largest head dimension, {largest} (such as {})",
+                    list(&near)
+                )
+            })
+        },
+    },
+    Rule {
+        key: "softmax.lanes",
+        others: &["array.multipliers", "array.head_dims"],
+        statement: "for every d of array.head_dims, softmax.lanes divides multipliers/d or is a multiple of it",
+        reason: "the scores of a cycle fill a whole number of score lines, or several cycles fill one",
+        broken: |config| {
+            let per_line: Vec<usize> = config
+                .array
+                .head_dims
+                .iter()
+                .filter(|&d| config.array.multipliers.is_multiple_of(*d))
+                .map(|&d| config.keys_per_line(d))
+                .collect();
+            let fits = |lanes: usize| {
+                per_line
+                    .iter()
+                    .all(|keys| lanes.is_multiple_of(*keys) || keys.is_multiple_of(lanes))
+            };
+            (!fits(config.softmax.lanes)).then(|| {
+                let fitting: Vec<usize> = (1..=16).filter(|&lanes| fits(lanes)).collect();
+                format!(
+                    "one of {} with {} keys per cycle",
+                    list(&fitting),
+                    list(&per_line)
+                )
+            })
+        },
+    },
+    Rule {
+        key: "output.lanes",
+        others: &["array.head_dims"],
+        statement: "output.lanes divides the smallest of array.head_dims",
+        reason: "a row leaves in a whole number of cycles",
+        broken: |config| {
+            let smallest = config.min_head_dim();
+            (!smallest.is_multiple_of(config.output.lanes)).then(|| {
+                let divisors: Vec<usize> = (1..=32)
+                    .filter(|lanes| smallest.is_multiple_of(*lanes))
+                    .collect();
+                format!(
+                    "one of {}, which divide the smallest head dimension, {smallest}",
+                    list(&divisors)
+                )
+            })
+        },
+    },
+    Rule {
+        key: "buffers.key_lines",
+        others: &[
+            "limits.keys_per_row",
+            "array.multipliers",
+            "array.head_dims",
+        ],
+        statement: "buffers.key_lines >= limits.keys_per_row / (multipliers / largest d), rounded up",
+        reason: "the K buffer holds a whole row of keys at the largest head dimension",
+        broken: |config| {
+            short_of(
+                config.buffers.key_lines,
+                config.lines_per_longest_row(),
+                config,
+            )
+        },
+    },
+    Rule {
+        key: "buffers.value_lines",
+        others: &[
+            "limits.keys_per_row",
+            "array.multipliers",
+            "array.head_dims",
+        ],
+        statement: "buffers.value_lines >= limits.keys_per_row / (multipliers / largest d), rounded up",
+        reason: "the V buffer holds a whole row of keys at the largest head dimension",
+        broken: |config| {
+            short_of(
+                config.buffers.value_lines,
+                config.lines_per_longest_row(),
+                config,
+            )
+        },
+    },
+    Rule {
+        key: "buffers.score_lines",
+        others: &["limits.keys_per_row", "softmax.lanes"],
+        statement: "buffers.score_lines >= limits.keys_per_row / softmax.lanes, rounded up",
+        reason: "the ring holds the scores of one longest row until its maximum is known",
+        broken: |config| {
+            short_of(
+                config.buffers.score_lines,
+                config.score_lines_per_longest_row(),
+                config,
+            )
+        },
+    },
+];
+
+/// "at least `needed`" when there are fewer lines.
+fn short_of(lines: usize, needed: usize, config: &Config) -> Option<String> {
+    (lines < needed).then(|| {
+        format!(
+            "at least {needed} for limits.keys_per_row = {}",
+            config.limits.keys_per_row
+        )
+    })
+}
+
+/// The rules that read a field.
+pub fn of(key: &str) -> impl Iterator<Item = &'static Rule> + '_ {
+    RULES
+        .iter()
+        .filter(move |rule| rule.key == key || rule.others.contains(&key))
+}
+
+/// One problem for each broken rule. Rules that read a field in `refused` (wrong type or out of range) are not
+/// judged: they would blame values that the user did not write.
+pub(super) fn broken(
+    config: &Config,
+    refused: &[&str],
+    origin: impl Fn(&str) -> Origin,
+) -> Vec<Problem> {
+    let readable = |rule: &&Rule| {
+        !refused.contains(&rule.key) && !rule.others.iter().any(|key| refused.contains(key))
+    };
+    let problem = |rule: &Rule| {
+        let allowed = (rule.broken)(config)?;
+        let value = fields::find(rule.key)?.get(config).to_string();
+        Some(Problem::BrokenRule {
+            key: rule.key.to_string(),
+            value,
+            allowed,
+            reason: rule.reason.to_string(),
+            origin: origin(rule.key),
+        })
+    };
+    RULES.iter().filter(readable).filter_map(problem).collect()
+}
