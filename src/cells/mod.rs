@@ -1,4 +1,5 @@
-//! Reusable parts that the stages are built from; a cell's RTL and golden model stand together in its folder.
+//! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
 
 pub mod exp2;
 pub mod reciprocal;
+pub mod spill_register;

@@ -1,0 +1,63 @@
+//! Spill register: cuts every combinational path of a stream, both ways, at one transfer per cycle.
+
+use crate::hdl::{About, Block, Builder, Field};
+use crate::{net, reg};
+
+/// Two places of storage between two streams.
+///
+/// - Latency: 1 cycle; interval: 1 cycle.
+/// - Stalls: takes one more word after the output stalls, then holds `in_ready_o` low until a word leaves.
+#[derive(Clone, Debug)]
+pub struct SpillRegister {
+    /// Bits of the payload.
+    pub width: usize,
+}
+
+impl SpillRegister {
+    /// Cycles from a transfer in to the first cycle the word can leave.
+    pub const LATENCY: u64 = 1;
+}
+
+impl Block for SpillRegister {
+    fn name(&self) -> String {
+        format!("spatten_spill_register_w{}", self.width)
+    }
+
+    fn about(&self) -> About {
+        About {
+            purpose: "Spill register: a stream through two places, so that neither valid nor ready passes\n\
+                      combinationally, at one transfer per cycle."
+                .into(),
+            parameters: vec![("width", self.width.to_string())],
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let input = m.stream_in("in", &[Field::new("data", self.width, "word")]);
+        let out = m.stream_out("out", &[Field::new("data", self.width, "word, same order")]);
+
+        m.section("the spare place takes the word that arrives while the output stalls");
+        reg!(m, spare_full_q: 1, reset = 0);
+        reg!(m, full_q: 1, reset = 0);
+        net!(m, take = input.valid & !spare_full_q);
+        net!(
+            m,
+            room = out.ready | !full_q,
+            "the output place is or becomes free"
+        );
+        spare_full_q.next((!room) & (spare_full_q | take));
+        reg!(m, spare_q = input.data(), when = take & !room);
+
+        m.section("output place");
+        net!(m, offer = take | spare_full_q);
+        full_q.next((!room) | offer);
+        reg!(
+            m,
+            data_q = spare_full_q.select(spare_q, input.data()),
+            when = room & offer
+        );
+        input.ready.drive(!spare_full_q);
+        out.drive(full_q, &[("data", *data_q)]);
+    }
+}
