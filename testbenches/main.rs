@@ -1,3 +1,4 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
 
+mod cosim;
 mod golden;

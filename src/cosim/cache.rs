@@ -1,0 +1,68 @@
+//! A folder of finished builds, shared by threads and processes.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use fs4::FileExt;
+
+use super::CosimError;
+
+/// Where builds go unless the caller says otherwise: `SPATTEN_CACHE`; under Cargo the package's
+/// `target/cosim-cache`; else `spatten` in the user's cache folder.
+pub(super) fn default_folder() -> PathBuf {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(folder) = variable("SPATTEN_CACHE") {
+        return folder;
+    }
+    if let Some(package) = variable("CARGO_MANIFEST_DIR") {
+        return package.join("target/cosim-cache");
+    }
+    variable("XDG_CACHE_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("spatten")
+}
+
+/// Makes the error for a file or folder of the cache.
+pub(super) fn fault(path: &Path) -> impl FnOnce(std::io::Error) -> CosimError {
+    let path = path.to_owned();
+    move |source| CosimError::Cache { path, source }
+}
+
+/// Returns `folder/name` and whether it was there, making it by `build` when it is not.
+///
+/// `build` gets an empty scratch folder and returns the file or folder in it that becomes the entry. Entries
+/// appear whole, by renaming, and a lock keeps a second thread or process from building the same entry meanwhile.
+///
+/// # Errors
+/// [`CosimError::Cache`] when the folder is not writable, and whatever `build` reports.
+pub(super) fn entry(
+    folder: &Path,
+    name: &str,
+    build: impl FnOnce(&Path) -> Result<PathBuf, CosimError>,
+) -> Result<(PathBuf, bool), CosimError> {
+    // Tools run in folders of their own.
+    let folder = &std::path::absolute(folder).map_err(fault(folder))?;
+    let target = folder.join(name);
+    if target.exists() {
+        return Ok((target, true));
+    }
+    fs::create_dir_all(folder).map_err(fault(folder))?;
+    let lock_path = folder.join(format!("{name}.lock"));
+    let lock = File::create(&lock_path).map_err(fault(&lock_path))?;
+    FileExt::lock(&lock).map_err(fault(&lock_path))?;
+    if target.exists() {
+        return Ok((target, true));
+    }
+    let scratch = tempfile::Builder::new()
+        .prefix(".building-")
+        .tempdir_in(folder)
+        .map_err(fault(folder))?;
+    let built = build(scratch.path())?;
+    fs::rename(&built, &target).map_err(fault(&target))?;
+    Ok((target, false))
+}
