@@ -1,1 +1,3 @@
-//! (see the crate documentation)
+//! What leaves the generator: sets of files written whole, and the files that other tools read.
+
+pub mod output;

@@ -1,0 +1,279 @@
+//! Output that is whole or absent: files are written aside and take their place by a rename.
+//!
+//! Until the rename, whatever stood there before is untouched; an error or an interrupt in between leaves no
+//! trace. The aside copy lies in the target's own folder, so that the rename stays within one file system. This
+//! guards against errors, interrupts and kills, not against a power cut: nothing waits for the disk.
+//!
+//! Every step that changes the file system holds one lock. [`clean_up_partial_output`], called by the interrupt
+//! handler, takes the same lock and keeps it until the process ends, so it never meets a half-done step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+
+/// The file that marks a folder as an output of ours, which may be replaced.
+pub const MANIFEST: &str = "manifest.json";
+
+/// Files of an output folder: path inside the folder to content.
+pub type FileSet = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Why an output could not be written. The previous output, if any, is intact.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// A folder was to be written where a file stands.
+    #[error("output {path}: is a file, not a folder; name another folder or remove the file", path = .0.display())]
+    NotAFolder(PathBuf),
+    /// A file was to be written where a folder stands.
+    #[error("output {path}: is a folder, not a file; name a file", path = .0.display())]
+    NotAFile(PathBuf),
+    /// The folder holds files, but no manifest: it is not ours to replace.
+    #[error("output {path}: holds files but no {MANIFEST}, so it is not an earlier output and is left alone; name another folder or empty this one", path = .0.display())]
+    NotOurs(PathBuf),
+    /// The path ends in nothing that can be created, such as `/` or `..`.
+    #[error("output {path}: does not end in a name; name a folder or file to create", path = .0.display())]
+    NoName(PathBuf),
+    /// No space is left.
+    #[error("output {path}: the disk is full ({source}); free some space or name a place on another disk", path = .path.display())]
+    DiskFull {
+        /// The output.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The place cannot be written for another reason.
+    #[error("output {path}: cannot be written ({source}); name a place that can", path = .path.display())]
+    NotWritable {
+        /// The output.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OutputError {
+    /// True when the named place is at fault, false when the environment is.
+    pub fn is_bad_input(&self) -> bool {
+        !matches!(
+            self,
+            OutputError::DiskFull { .. } | OutputError::NotWritable { .. }
+        )
+    }
+
+    fn from_io(path: &Path, source: io::Error) -> OutputError {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => OutputError::DiskFull { path, source },
+            _ => OutputError::NotWritable { path, source },
+        }
+    }
+}
+
+/// Writes a folder of files as a whole, replacing an earlier output.
+///
+/// # Errors
+/// [`OutputError`]; the folder is then as it was before.
+///
+/// # Panics
+/// When `files` lacks [`MANIFEST`] or has a path that is absolute or leads out of the folder.
+pub fn write_folder(target: &Path, files: &FileSet) -> Result<(), OutputError> {
+    assert!(
+        files.contains_key(Path::new(MANIFEST)),
+        "an output folder needs a {MANIFEST}"
+    );
+    for path in files.keys() {
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        assert!(inside, "{} leads out of the output folder", path.display());
+    }
+    let failed = |error: io::Error| OutputError::from_io(target, error);
+    let place = Place::find(target)?;
+    check_replaceable(target, &place.path)?;
+    let aside = Aside::folder(&place).map_err(failed)?;
+    for (path, content) in files {
+        aside.write(path, content).map_err(failed)?;
+    }
+    aside.replace_folder(&place.path).map_err(failed)
+}
+
+/// Writes one file as a whole, replacing an earlier one.
+///
+/// Something that exists and is neither file nor folder, such as `/dev/null` or a pipe, is written in place.
+///
+/// # Errors
+/// [`OutputError`]; the file is then as it was before.
+pub fn write_file(target: &Path, content: &[u8]) -> Result<(), OutputError> {
+    let failed = |error: io::Error| OutputError::from_io(target, error);
+    match fs::metadata(target) {
+        Ok(existing) if existing.is_dir() => {
+            return Err(OutputError::NotAFile(target.to_path_buf()));
+        }
+        Ok(existing) if !existing.is_file() => return fs::write(target, content).map_err(failed),
+        _ => {}
+    }
+    let place = Place::find(target)?;
+    let aside = Aside::folder(&place).map_err(failed)?;
+    aside.write(&place.name, content).map_err(failed)?;
+    aside.replace_file(&place).map_err(failed)
+}
+
+/// Removes whatever is written aside and stops all further output; for the interrupt handler, which must end the
+/// process next while holding what this returns.
+pub fn clean_up_partial_output() -> OutputLock {
+    let mut lock = lock();
+    while let Some(path) = lock.pop_first() {
+        remove_folder(&path);
+    }
+    OutputLock { _guard: lock }
+}
+
+/// While this lives, no output changes.
+#[must_use = "end the process while holding it"]
+pub struct OutputLock {
+    _guard: MutexGuard<'static, BTreeSet<PathBuf>>,
+}
+
+/// Folders written aside that have not been removed yet.
+static ASIDE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn lock() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // The set is whole after every step, so a panic elsewhere does not spoil it.
+    ASIDE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where an output goes, with symbolic links followed.
+struct Place {
+    path: PathBuf,
+    parent: PathBuf,
+    name: PathBuf,
+}
+
+impl Place {
+    /// Finds the place and creates its parent folders.
+    fn find(target: &Path) -> Result<Place, OutputError> {
+        let failed = |error: io::Error| OutputError::from_io(target, error);
+        // Links are followed, so that what they point to is replaced and not the link.
+        let path = if target.symlink_metadata().is_ok() {
+            target.canonicalize().map_err(failed)?
+        } else {
+            std::path::absolute(target).map_err(failed)?
+        };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(OutputError::NoName(target.to_path_buf()));
+        };
+        let (parent, name) = (parent.to_path_buf(), PathBuf::from(name));
+        fs::create_dir_all(&parent).map_err(failed)?;
+        Ok(Place { path, parent, name })
+    }
+}
+
+fn check_replaceable(target: &Path, path: &Path) -> Result<(), OutputError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(OutputError::from_io(target, error)),
+        Ok(existing) if !existing.is_dir() => {
+            return Err(OutputError::NotAFolder(target.to_path_buf()));
+        }
+        Ok(_) => {}
+    }
+    let mut entries = fs::read_dir(path).map_err(|error| OutputError::from_io(target, error))?;
+    if path.join(MANIFEST).is_file() || entries.next().is_none() {
+        Ok(())
+    } else {
+        Err(OutputError::NotOurs(target.to_path_buf()))
+    }
+}
+
+/// A folder beside the target that holds what is being written; removed when dropped.
+struct Aside {
+    path: PathBuf,
+}
+
+impl Aside {
+    fn folder(place: &Place) -> io::Result<Aside> {
+        let mut lock = lock();
+        let prefix = format!(".{}.partial-", place.name.display());
+        // The folder becomes the output, so it takes the permissions that the user's umask leaves.
+        let permissions = Permissions::from_mode(0o777);
+        let folder = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(permissions)
+            .tempdir_in(&place.parent)?;
+        let path = folder.keep();
+        lock.insert(path.clone());
+        Ok(Aside { path })
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let _lock = lock();
+        let path = self.path.join(path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, content)
+    }
+
+    /// Puts the folder in the target's place.
+    fn replace_folder(self, target: &Path) -> io::Result<()> {
+        let _lock = lock();
+        if !target.exists() {
+            return fs::rename(&self.path, target);
+        }
+        // Dropping `self` then removes what the exchange left aside, the previous output.
+        exchange(&self.path, target).or_else(|_| swap_in_two_steps(&self.path, target))
+    }
+
+    /// Puts the one file of the folder in the target's place.
+    fn replace_file(self, place: &Place) -> io::Result<()> {
+        let _lock = lock();
+        fs::rename(self.path.join(&place.name), &place.path)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let mut lock = lock();
+        remove_folder(&self.path);
+        lock.remove(&self.path);
+    }
+}
+
+/// Exchanges two folders in one step, so that even a kill leaves one of them whole in each place.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Exchanges two folders where the file system cannot do it in one step; a failure puts the old one back.
+fn swap_in_two_steps(new: &Path, old: &Path) -> io::Result<()> {
+    let mut parked = new.as_os_str().to_owned();
+    parked.push(".old");
+    let parked = PathBuf::from(parked);
+    fs::rename(old, &parked)?;
+    if let Err(error) = fs::rename(new, old) {
+        fs::rename(&parked, old)?;
+        return Err(error);
+    }
+    fs::rename(&parked, new)
+}
+
+/// Removes what is left of an aside folder. What cannot be removed stays: the output itself is in order.
+fn remove_folder(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+}
+
+#[cfg(test)]
+mod tests;
