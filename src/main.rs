@@ -1,3 +1,5 @@
 //! The `spatten` binary: everything it does lives in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    spatten::cli::main()
+}

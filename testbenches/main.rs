@@ -1,4 +1,5 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
 
+mod cli;
 mod cosim;
 mod golden;

@@ -143,6 +143,14 @@ pub enum ConfigError {
         /// The nearest preset and the list of them.
         advice: String,
     },
+    /// A key to explain that is no field.
+    #[error("unknown parameter {key:?}: {advice}")]
+    UnknownField {
+        /// The key as given.
+        key: String,
+        /// The nearest key, or the list of them.
+        advice: String,
+    },
     /// The file cannot be read as text.
     #[error("configuration file {path}: {reason}")]
     Unreadable {

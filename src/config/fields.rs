@@ -139,7 +139,7 @@ macro_rules! integer {
 pub const FIELDS: &[Field] = &[
     Field {
         key: "name",
-        meaning: "name of the configuration, in banners, manifests and the default output folder rtl_out/<name>",
+        meaning: "name of the configuration, in banners and manifests and of its default output folder in rtl_out",
         unit: "",
         trade_off: "none: it changes no hardware; give every configuration its own, so that outputs do not replace each other",
         kind: Kind::Name {
@@ -150,7 +150,7 @@ pub const FIELDS: &[Field] = &[
     },
     integer!(arithmetic.query_bits, 4, 12, default 12, "bits",
         "width of a Q element on chip, signed",
-        "multiplier area grows with query_bits x key_bits; below 8 bits the scores of real models lose accuracy"),
+        "multiplier area grows with query_bits x key_bits; fewer bits cost accuracy"),
     integer!(arithmetic.key_bits, 4, 12, default 12, "bits",
         "width of a K element's MSB plane on chip, signed",
         "sets multiplier area and, with multipliers and key_lines, the size of the K buffer; jobs may store K with fewer bits, never with more"),
@@ -196,7 +196,7 @@ pub const FIELDS: &[Field] = &[
         "more rows hide the pipeline's latency behind short rows, at one row-table entry each; longer rows need fewer"),
     integer!(memory.channels, 1, 32, default 16, "channels",
         "HBM channels of 32 bytes per cycle each",
-        "used for the derived peak bandwidth only: generation is bound by bandwidth, so the arrays idle when there are too few for multipliers"),
+        "so far only the derived peak bandwidth uses it; generation is bound by bandwidth, so with too few channels the arrays idle"),
 ];
 
 /// The field with a dotted key.
@@ -230,7 +230,24 @@ pub fn nearest(key: &str) -> Option<&'static str> {
     (whole(best) > 0.85 || last(best) > 0.85).then_some(best.key)
 }
 
+/// What to say to someone who used an unknown key.
+pub(super) fn advice(key: &str) -> String {
+    match nearest(key) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => {
+            let keys: Vec<&str> = FIELDS.iter().map(|field| field.key).collect();
+            format!("the keys are {}", keys.join(", "))
+        }
+    }
+}
+
 impl Field {
+    /// True for a field that every configuration file must give: a default name would let the outputs of
+    /// different configurations replace each other.
+    pub fn is_required(&self) -> bool {
+        matches!(self.kind, Kind::Name { .. })
+    }
+
     /// The field's value in a configuration.
     pub fn get(&self, config: &Config) -> Value {
         match self.kind {
@@ -313,8 +330,11 @@ impl Field {
         }
     }
 
-    /// The default, as it is written in TOML.
+    /// The default, as it is written in TOML; `required` for a field that has none.
     pub fn default_text(&self) -> String {
+        if self.is_required() {
+            return "required".to_string();
+        }
         self.get(&Config::default()).to_string()
     }
 }

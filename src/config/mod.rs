@@ -18,12 +18,12 @@ mod error;
 pub mod fields;
 mod parse;
 pub mod presets;
+mod report;
 pub mod rules;
 pub mod sizes;
-mod table;
 
 pub use error::{ConfigError, Origin, Problem};
-pub use table::{parameter_table, parameters_as_json};
+pub use report::{explain, overview, parameter_table, summary, summary_json};
 
 use std::path::Path;
 

@@ -192,17 +192,7 @@ impl Reader {
                 origin,
             });
         } else {
-            let advice = match fields::nearest(&key) {
-                Some(nearest) => format!("did you mean {nearest}?"),
-                None => format!(
-                    "the keys are {}",
-                    FIELDS
-                        .iter()
-                        .map(|field| field.key)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            };
+            let advice = fields::advice(&key);
             self.problems.push(Problem::UnknownKey {
                 key,
                 advice,
@@ -222,7 +212,7 @@ impl Reader {
                 origin,
             }) = self.written.get(field.key)
             else {
-                if matches!(field.kind, Kind::Name { .. }) {
+                if field.is_required() {
                     let example = format!("{} = \"mine\"", field.key);
                     self.problems.push(Problem::Missing {
                         key: field.key.to_string(),

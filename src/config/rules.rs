@@ -93,13 +93,7 @@ pub const RULES: &[Rule] = &[
         ],
         statement: "buffers.key_lines >= limits.keys_per_row / (multipliers / largest d), rounded up",
         reason: "the K buffer holds a whole row of keys at the largest head dimension",
-        broken: |config| {
-            short_of(
-                config.buffers.key_lines,
-                config.lines_per_longest_row(),
-                config,
-            )
-        },
+        broken: |config| short_of_vectors(config.buffers.key_lines, config),
     },
     Rule {
         key: "buffers.value_lines",
@@ -110,13 +104,7 @@ pub const RULES: &[Rule] = &[
         ],
         statement: "buffers.value_lines >= limits.keys_per_row / (multipliers / largest d), rounded up",
         reason: "the V buffer holds a whole row of keys at the largest head dimension",
-        broken: |config| {
-            short_of(
-                config.buffers.value_lines,
-                config.lines_per_longest_row(),
-                config,
-            )
-        },
+        broken: |config| short_of_vectors(config.buffers.value_lines, config),
     },
     Rule {
         key: "buffers.score_lines",
@@ -133,14 +121,19 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// "at least `needed`" when there are fewer lines.
+/// What `lines` of a K or V buffer must be if they are too few for the longest row.
+fn short_of_vectors(lines: usize, config: &Config) -> Option<String> {
+    // Vectors that do not fill lines are another rule's business; without them there is no number to ask for.
+    let whole = config
+        .array
+        .multipliers
+        .is_multiple_of(config.max_head_dim());
+    short_of(lines, config.lines_per_longest_row(), config).filter(|_| whole)
+}
+
 fn short_of(lines: usize, needed: usize, config: &Config) -> Option<String> {
-    (lines < needed).then(|| {
-        format!(
-            "at least {needed} for limits.keys_per_row = {}",
-            config.limits.keys_per_row
-        )
-    })
+    let keys = config.limits.keys_per_row;
+    (lines < needed).then(|| format!("at least {needed} for limits.keys_per_row = {keys}"))
 }
 
 /// The rules that read a field.
