@@ -3,3 +3,4 @@
 mod cli;
 mod cosim;
 mod golden;
+mod streams;

@@ -24,7 +24,7 @@ const MODEL_SOURCE: &str = include_str!("cpp/model.cpp");
 const VERILATOR_FLAGS: &[&str] = &[
     "--cc",
     "-Wall",
-    "-O2",
+    "-O3",
     "--no-timing",
     "--x-assign",
     "unique",

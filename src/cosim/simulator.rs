@@ -9,6 +9,7 @@ use num_bigint::BigUint;
 
 use super::build::Build;
 use super::ffi::{self, Model};
+use super::lanes::{pack, unpack};
 use super::{CosimError, Design, DesignStopped, Direction, PortId};
 
 /// One simulation of a built design.
@@ -182,6 +183,52 @@ impl Simulator {
         BigUint::new(words)
     }
 
+    /// Drives an input with lanes of `width` bits each, the first in the lowest bits; higher bits of a value are
+    /// dropped.
+    ///
+    /// # Panics
+    /// When the lanes do not fill the port, or it is an output.
+    #[track_caller]
+    pub fn set_lanes(&mut self, port: PortId, width: u32, lanes: &[i64]) {
+        let bits = self.input_width(port) as usize;
+        assert!(
+            lanes.len() * width as usize == bits,
+            "{} lanes of {width} bits do not fill {}",
+            lanes.len(),
+            self.name(port)
+        );
+        if let Some(words) = self.model.words_mut(port.0) {
+            words.fill(0);
+            pack(lanes, width, words);
+        } else {
+            let mut words = [0; 2];
+            pack(lanes, width, &mut words);
+            self.model
+                .write(port.0, u64::from(words[0]) | u64::from(words[1]) << 32);
+        }
+    }
+
+    /// Reads lanes of `width` bits each, the first from the lowest bits.
+    ///
+    /// # Panics
+    /// When the lanes do not fill the port.
+    #[track_caller]
+    pub fn get_lanes(&self, port: PortId, width: u32, signed: bool, lanes: &mut [i64]) {
+        assert!(
+            lanes.len() * width as usize == self.width(port) as usize,
+            "{} lanes of {width} bits do not fill {}",
+            lanes.len(),
+            self.name(port)
+        );
+        match self.model.words(port.0) {
+            Some(words) => unpack(words, width, signed, lanes),
+            None => {
+                let value = self.model.read(port.0);
+                unpack(&[value as u32, (value >> 32) as u32], width, signed, lanes);
+            }
+        }
+    }
+
     /// Lets outputs follow inputs within the cycle; nothing to do for a design whose outputs never depend on inputs.
     ///
     /// # Errors
@@ -250,7 +297,7 @@ impl Simulator {
         }
     }
 
-    fn name(&self, port: PortId) -> &str {
+    pub(super) fn name(&self, port: PortId) -> &str {
         &self.design.ports[port.0].name
     }
 
