@@ -1,10 +1,10 @@
 //! The command line: thin, one file per subcommand.
 //!
 //! A new subcommand is a file `cli/<name>.rs` with a clap `Args` struct and `run(&args) -> Result<(), Failure>`,
-//! and one line each in [`Command`] and in [`run`]. The file translates options into a library call and the
+//! and one line each in `Command` and in `run`. The file translates options into a library call and the
 //! result into text:
 //!
-//! * results go to standard output through [`print`], messages and [`progress`] bars to standard error;
+//! * results go to standard output through [`print()`], messages and [`progress`] bars to standard error;
 //! * what goes wrong is a [`Failure`], whose class is the exit status;
 //! * a command with a configuration flattens [`ConfigArgs`] into its `Args`;
 //! * files are written by [`crate::handoff::output`], which the interrupt handler set here knows.
@@ -121,7 +121,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Writes a result to standard output as one indented JSON value.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
