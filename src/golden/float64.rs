@@ -3,9 +3,9 @@
 use super::head::HeadOperands;
 use crate::numerics::KEY_LSB_BITS;
 
-/// softmax2(factor * q . k) v of one head, where softmax2 uses powers of two; [queries][d].
+/// softmax2(factor * q . k) v of one head, where softmax2 uses powers of two; `[queries][d]`.
 ///
-/// `queries` is [queries][d], `keys` and `values` are [keys][d]. Query i sees the first `live_keys[i]` keys;
+/// `queries` is `[queries][d]`, `keys` and `values` are `[keys][d]`. Query i sees the first `live_keys[i]` keys;
 /// a query that sees none has zero outputs. For softmax to the base e, `factor` contains log2(e).
 ///
 /// # Panics

@@ -7,11 +7,11 @@ use crate::numerics::Formats;
 /// The integer operands of one head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadOperands<'a> {
-    /// Q, [queries][d].
+    /// Q, `[queries][d]`.
     pub queries: &'a [Vec<i64>],
-    /// K (MSB plane), [keys][d].
+    /// K (MSB plane), `[keys][d]`.
     pub keys: &'a [Vec<i64>],
-    /// V, [keys][d].
+    /// V, `[keys][d]`.
     pub values: &'a [Vec<i64>],
     /// How many keys, from the first, each query sees; see [`live_keys`].
     pub live_keys: &'a [usize],

@@ -8,15 +8,15 @@ use crate::numerics::Formats;
 /// (grouped-query attention); with as many KV heads as heads, each has its own.
 #[derive(Clone, Debug)]
 pub struct LayerOperands {
-    /// Q, [heads][queries][d].
+    /// Q, `[heads][queries][d]`.
     pub queries: Vec<Vec<Vec<i64>>>,
-    /// K (MSB plane), [kv_heads][keys][d].
+    /// K (MSB plane), `[kv_heads][keys][d]`.
     pub keys: Vec<Vec<Vec<i64>>>,
-    /// V, [kv_heads][keys][d].
+    /// V, `[kv_heads][keys][d]`.
     pub values: Vec<Vec<Vec<i64>>>,
-    /// Scale registers, [heads].
+    /// Scale registers, `[heads]`.
     pub scales: Vec<Scale>,
-    /// How many keys, from the first, each query sees, [queries].
+    /// How many keys, from the first, each query sees, `[queries]`.
     pub live_keys: Vec<usize>,
 }
 
@@ -58,7 +58,7 @@ pub fn kv_head(head: usize, heads: usize, kv_heads: usize) -> usize {
     head / (heads / kv_heads)
 }
 
-/// The outputs of one layer, [heads][queries][d], in V's units with 4 fraction bits.
+/// The outputs of one layer, `[heads][queries][d]`, in V's units with 4 fraction bits.
 ///
 /// For the streams inside a head, run [`attend_head`] on [`LayerOperands::head`].
 ///

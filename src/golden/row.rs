@@ -29,7 +29,7 @@ pub struct RowTrace {
     pub outputs: Vec<i64>,
 }
 
-/// Computes one row: `query` [d] against `keys` [n][d] (MSB plane) and `values` [n][d], of which only those
+/// Computes one row: `query` `[d]` against `keys` `[n][d]` (MSB plane) and `values` `[n][d]`, of which only those
 /// with `live` set take part.
 ///
 /// A row without a live key has all-zero outputs.

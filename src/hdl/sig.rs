@@ -428,6 +428,10 @@ impl<'m, R: Into<Sig<'m>>> Sub<R> for Sig<'m> {
     type Output = Sig<'m>;
 
     /// Exact difference: signed, one bit wider than the wider operand.
+    #[expect(
+        clippy::suspicious_arithmetic_impl,
+        reason = "the width grows by a carry"
+    )]
     #[track_caller]
     fn sub(self, other: R) -> Sig<'m> {
         let other = other.into();
