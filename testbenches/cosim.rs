@@ -327,8 +327,8 @@ fn a_port_list_that_contradicts_the_verilog_is_refused() {
         error.contains("`count_o` is not in the port list"),
         "{error}"
     );
-    let error = build(|design| design.ports.truncate(1));
-    assert!(error.contains("needs both clk_i and rst_ni"), "{error}");
+    let error = build(|design| drop(design.ports.remove(0)));
+    assert!(error.contains("needs clk_i"), "{error}");
     let error = build(|design| design.sources[0].file = "../counter.v".into());
     assert!(error.contains("../counter.v"), "{error}");
 }

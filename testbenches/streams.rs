@@ -2,10 +2,12 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spatten::cells::spill_register::SpillRegister;
 use spatten::cosim::{
     Bench, BenchError, Design, Direction, Fault, Field, Port, Rule, SinkId, Source, SourceId,
     Stalls, Tracing, Verilator,
 };
+use spatten::hdl::elaborate;
 
 const LATENCY: u64 = 1;
 
@@ -377,4 +379,24 @@ fn a_field_of_another_width_than_its_port_is_refused() {
         .start(1)
         .unwrap();
     Bench::new(simulator, 1).source("in", &[Field::signed("data", 12).lanes(2)]);
+}
+
+#[test]
+fn a_described_block_runs_on_the_bench() {
+    let module = elaborate(&SpillRegister { width: 70 });
+    let build = Verilator::default()
+        .build(&Design::from(&module), Tracing::Off)
+        .unwrap();
+    let mut bench = Bench::new(build.start(4).unwrap(), 4);
+    let data = [Field::signed("data", 35).lanes(2)];
+    let input = bench.source("in", &data);
+    let output = bench.sink("out", &data);
+    bench.stall_sink(output, Stalls::random(0.5));
+    bench.reset(2).unwrap();
+    let words: Vec<[i64; 2]> = (0..500).map(|n| [n << 25, -n << 25]).collect();
+    bench.send(input, &words);
+    bench.expect(output, &words);
+    bench.run(5000).unwrap();
+    let latency = bench.sink_cycles(output)[0] - bench.source_cycles(input)[0];
+    assert!(latency >= SpillRegister::LATENCY);
 }

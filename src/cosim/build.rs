@@ -294,10 +294,10 @@ impl<'a> Toolchain<'a> {
         write(&model.join("ports.inc"), ports)?;
         write(&model.join("unit.cpp"), &unit)?;
         let mut command = self.compiler(&model);
-        command.arg(format!(
-            "-DSPATTEN_CLOCKED={}",
-            u8::from(design.is_clocked())
-        ));
+        for (define, port) in [("SPATTEN_CLOCK", "clk_i"), ("SPATTEN_RESET", "rst_ni")] {
+            let present = u8::from(design.port(port).is_some());
+            command.arg(format!("-D{define}={present}"));
+        }
         command
             .arg(include_flag(runtime))
             .args(["-include", "runtime.h", "-I.", "unit.cpp"]);

@@ -7,7 +7,7 @@ pub const MAX_PORT_BITS: u32 = 100_000;
 
 /// A design to simulate: Verilog text and the ports of its top module.
 ///
-/// A sequential design has the ports `clk_i` and `rst_ni` (1 bit each); a combinational cell has neither.
+/// A sequential design has the port `clk_i`, and `rst_ni` if anything in it is reset; a combinational cell has neither.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Design {
     /// Name of the top module.
@@ -63,7 +63,7 @@ impl Design {
             .map(PortId)
     }
 
-    /// Whether the design has a clock (and with it a reset).
+    /// Whether the design has a clock.
     pub fn is_clocked(&self) -> bool {
         self.port("clk_i").is_some()
     }
@@ -108,14 +108,15 @@ impl Design {
                 return fault(format!("port `{}` is listed twice", port.name));
             }
         }
-        let is_control = |name| {
-            self.port(name).is_some_and(|PortId(index)| {
-                self.ports[index].width == 1 && self.ports[index].direction == Direction::In
-            })
-        };
-        let has_either = self.is_clocked() || self.port("rst_ni").is_some();
-        if has_either && !(is_control("clk_i") && is_control("rst_ni")) {
-            return fault("a clocked design needs both clk_i and rst_ni, as one-bit inputs".into());
+        for name in ["clk_i", "rst_ni"] {
+            if let Some(PortId(index)) = self.port(name)
+                && (self.ports[index].width, self.ports[index].direction) != (1, Direction::In)
+            {
+                return fault(format!("port `{name}` must be an input of one bit"));
+            }
+        }
+        if self.port("rst_ni").is_some() && !self.is_clocked() {
+            return fault("a design with rst_ni needs clk_i".into());
         }
         Ok(())
     }

@@ -5,9 +5,9 @@
 //! handshake against its rules.
 //!
 //! ```no_run
-//! # fn run(design: &spatten::cosim::Design) -> Result<(), spatten::cosim::CosimError> {
+//! # fn run(module: &std::sync::Arc<spatten::hdl::Module>) -> Result<(), Box<dyn std::error::Error>> {
 //! use spatten::cosim::{Tracing, Verilator};
-//! let build = Verilator::default().build(design, Tracing::Off)?;
+//! let build = Verilator::default().build(&module.into(), Tracing::Off)?;
 //! let mut simulator = build.start(1)?;
 //! let (input, output) = (simulator.port("in_data_i"), simulator.port("out_data_o"));
 //! simulator.reset(2)?;
@@ -26,6 +26,7 @@ mod error;
 mod fault;
 mod ffi;
 mod lanes;
+mod module;
 mod probe;
 mod simulator;
 mod sink;

@@ -1,6 +1,6 @@
 // The calls behind which one Verilated design sits. `ports.inc` holds one INPUT(name) or OUTPUT(name) line per
-// port, in the order of the caller's table; SPATTEN_CLOCKED tells that the design has `clk_i`. The generated classes follow, so that
-// the whole design is one translation unit.
+// port, in the order of the caller's table; SPATTEN_CLOCK and SPATTEN_RESET tell whether the design has `clk_i` and
+// `rst_ni`. The generated classes follow, so that the whole design is one translation unit.
 #include "Model.h"
 
 struct Simulation {
@@ -20,7 +20,7 @@ struct Simulation {
     }
 
     void tick() {
-#if SPATTEN_CLOCKED
+#if SPATTEN_CLOCK
 #if VM_TRACE_FST
         model->eval();  // shows the inputs from the falling edge on, half a period before they are taken
         dump();
@@ -31,7 +31,7 @@ struct Simulation {
         model->clk_i = 0;
 #endif
         model->eval();
-#if !SPATTEN_CLOCKED
+#if !SPATTEN_CLOCK
         dump();
 #endif
     }
@@ -70,7 +70,7 @@ EXPORT Simulation* spatten_create(uint32_t seed, const char* trace_path) {
 #include "ports.inc"
 #undef INPUT
 #undef OUTPUT
-#if SPATTEN_CLOCKED
+#if SPATTEN_RESET
         simulation->model->rst_ni = 1;
 #endif
 #if VM_TRACE_FST
