@@ -1,6 +1,10 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
 
+mod attention_output;
 mod cli;
 mod cosim;
 mod golden;
+mod quantizer;
+mod shared_data;
 mod streams;
+mod tensors;

@@ -1,7 +1,11 @@
 //! Attention in float64: the reference that the integer models' error is measured against.
 
-use super::head::HeadOperands;
+use std::f64::consts::LOG2_E;
+
+use super::head::{HeadOperands, live_keys};
+use super::layer::kv_head;
 use crate::numerics::KEY_LSB_BITS;
+use crate::workload::tensors::AttentionTensors;
 
 /// softmax2(factor * q . k) v of one head, where softmax2 uses powers of two; `[queries][d]`.
 ///
@@ -64,6 +68,21 @@ pub fn attend_integer_head(head: &HeadOperands, factor: f64) -> Vec<Vec<f64>> {
     )
 }
 
+/// Float64 attention of one head of a model's own floats: softmax(q k^T / sqrt(d)) v, [queries][d].
+///
+/// # Panics
+/// When there is no such layer or head.
+pub fn attend_float_head(tensors: &AttentionTensors, layer: usize, head: usize) -> Vec<Vec<f64>> {
+    let kv_head = kv_head(head, tensors.head_count(), tensors.kv_head_count());
+    attend_head(
+        &tensors.queries().head(layer, head),
+        &tensors.keys().head(layer, kv_head),
+        &tensors.values().head(layer, kv_head),
+        &live_keys(tensors.query_count(), tensors.key_count(), tensors.causal()),
+        LOG2_E / (tensors.head_dim() as f64).sqrt(),
+    )
+}
+
 fn to_float(rows: &[Vec<i64>]) -> Vec<Vec<f64>> {
     rows.iter()
         .map(|row| row.iter().map(|&x| x as f64).collect())
@@ -94,6 +113,15 @@ impl AbsError {
         }
         self.sum += error;
         self.count += 1;
+    }
+
+    /// Adds all comparisons of another series.
+    pub fn merge(&mut self, other: &AbsError) {
+        if other.max.is_nan() || other.max > self.max {
+            self.max = other.max;
+        }
+        self.sum += other.sum;
+        self.count += other.count;
     }
 
     /// Mean absolute difference; 0 when nothing was compared.

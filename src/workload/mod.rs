@@ -1,1 +1,7 @@
-//! (see the crate documentation)
+//! What the accelerator is fed with and what it gives back: tensors of a user's model, their quantization,
+//! and the files that hold them.
+
+pub mod attention_output;
+pub mod quantizer;
+pub mod tensor_error;
+pub mod tensors;

@@ -1,0 +1,193 @@
+//! From a model's float tensors to the integer operands of a layer (decisions, section 1): linear symmetric
+//! codes with one step per layer and head, after an optional conditioning of K that costs no hardware.
+
+use std::f64::consts::LOG2_E;
+
+use super::tensors::AttentionTensors;
+use crate::accelerator::softmax::golden::Scale;
+use crate::golden::head::live_keys;
+use crate::golden::layer::{LayerOperands, kv_head};
+use crate::numerics::{Formats, KEY_LSB_BITS, OUTPUT_FRACTION_BITS};
+
+/// Added to a channel's largest magnitude before K is divided by it, so that a silent channel can be.
+const SILENT_CHANNEL: f64 = 1e-6;
+
+/// A matrix of floats, [rows][d].
+type Rows = Vec<Vec<f64>>;
+
+/// Integer codes of a matrix and the value of one code step: value = code * step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    /// Codes in `-(2^(bits-1) - 1) ..= 2^(bits-1) - 1`, [rows][d].
+    pub codes: Vec<Vec<i64>>,
+    /// Positive; 1 when every value is zero.
+    pub step: f64,
+}
+
+/// Quantizes a matrix linearly and symmetrically, its largest magnitude to the largest code. The most
+/// negative code is never produced.
+///
+/// # Panics
+/// When `bits` is not in 2..=32.
+pub fn quantize(rows: &[Vec<f64>], bits: usize) -> Quantized {
+    assert!((2..=32).contains(&bits), "{bits} bits hold no signed code");
+    let largest_code = ((1_i64 << (bits - 1)) - 1) as f64;
+    let largest = rows.iter().flatten().fold(0.0_f64, |m, x| m.max(x.abs()));
+    let step = if largest == 0.0 {
+        1.0
+    } else {
+        largest / largest_code
+    };
+    let code = |x: f64| {
+        let nearest = (x / step).round_ties_even();
+        nearest.clamp(-largest_code, largest_code) as i64
+    };
+    let codes = rows
+        .iter()
+        .map(|row| row.iter().map(|&x| code(x)).collect())
+        .collect();
+    Quantized { codes, step }
+}
+
+/// Conditions the K of one KV head for quantization and returns it with what every query of its heads must
+/// be multiplied by, per channel (element of the head dimension).
+///
+/// Each channel's mean over the keys is subtracted, which adds the same to every score of a row and so
+/// cancels in softmax. Then K's channels are divided by their largest magnitudes, normalised to a geometric
+/// mean of 1, so that no channel wastes the common step; multiplying Q's channels by the same leaves every
+/// product as it was.
+///
+/// # Panics
+/// When `keys` is empty or its rows differ in length.
+pub fn condition_keys(keys: &[Vec<f64>]) -> (Rows, Vec<f64>) {
+    assert!(!keys.is_empty(), "no keys to condition");
+    let head_dim = keys[0].len();
+    let mut conditioned = keys.to_vec();
+    let mut factors = vec![0.0; head_dim];
+    for (channel, factor) in factors.iter_mut().enumerate() {
+        let mean = keys.iter().map(|key| key[channel]).sum::<f64>() / keys.len() as f64;
+        for key in &mut conditioned {
+            key[channel] -= mean;
+        }
+        let magnitudes = conditioned.iter().map(|key| key[channel].abs());
+        *factor = magnitudes.fold(0.0, f64::max) + SILENT_CHANNEL;
+    }
+
+    let mean_logarithm = factors.iter().map(|factor| factor.ln()).sum::<f64>() / head_dim as f64;
+    let geometric_mean = mean_logarithm.exp();
+    for factor in &mut factors {
+        *factor /= geometric_mean;
+    }
+    for key in &mut conditioned {
+        for (element, factor) in key.iter_mut().zip(&factors) {
+            *element /= factor;
+        }
+    }
+    (conditioned, factors)
+}
+
+/// Multiplies every query by the factors of [`condition_keys`].
+pub fn condition_queries(queries: &[Vec<f64>], factors: &[f64]) -> Rows {
+    queries
+        .iter()
+        .map(|query| query.iter().zip(factors).map(|(x, c)| x * c).collect())
+        .collect()
+}
+
+/// One layer's integer operands and what relates them to the model's floats.
+#[derive(Clone, Debug)]
+pub struct QuantizedLayer {
+    /// What the accelerator computes on.
+    pub operands: LayerOperands,
+    /// The exact scale per unit of s that the heads' registers approximate, [heads].
+    pub factors: Vec<f64>,
+    /// The value of one unit of V, [kv_heads].
+    pub value_steps: Vec<f64>,
+}
+
+impl QuantizedLayer {
+    /// Quantizes layer `layer` to the operand widths of `formats`, K conditioned when `condition` is set.
+    ///
+    /// K has an MSB plane only, of `formats.key_bits`. Operands of any finite size give a result: matrices
+    /// of zeros become codes of zero with a step of 1, and a scale beyond its registers is set to their
+    /// nearest end, where it has the same effect ([`Scale::from_factor`]).
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn new(
+        tensors: &AttentionTensors,
+        layer: usize,
+        formats: &Formats,
+        condition: bool,
+    ) -> QuantizedLayer {
+        let (heads, kv_heads) = (tensors.head_count(), tensors.kv_head_count());
+
+        let mut keys = Vec::with_capacity(kv_heads);
+        let mut key_steps = Vec::with_capacity(kv_heads);
+        let mut channel_factors = Vec::with_capacity(kv_heads);
+        let mut values = Vec::with_capacity(kv_heads);
+        let mut value_steps = Vec::with_capacity(kv_heads);
+        for head in 0..kv_heads {
+            let floats = tensors.keys().head(layer, head);
+            let (floats, factors) = if condition {
+                condition_keys(&floats)
+            } else {
+                (floats, vec![1.0; tensors.head_dim()])
+            };
+            let key = quantize(&floats, formats.key_bits);
+            let value = quantize(&tensors.values().head(layer, head), formats.value_bits);
+            keys.push(key.codes);
+            key_steps.push(key.step);
+            channel_factors.push(factors);
+            values.push(value.codes);
+            value_steps.push(value.step);
+        }
+
+        let mut queries = Vec::with_capacity(heads);
+        let mut factors = Vec::with_capacity(heads);
+        for head in 0..heads {
+            let kv_head = kv_head(head, heads, kv_heads);
+            let floats = tensors.queries().head(layer, head);
+            let floats = condition_queries(&floats, &channel_factors[kv_head]);
+            let query = quantize(&floats, formats.query_bits);
+            queries.push(query.codes);
+            factors.push(score_factor(
+                query.step,
+                key_steps[kv_head],
+                tensors.head_dim(),
+            ));
+        }
+
+        let scale = |&factor: &f64| {
+            Scale::from_factor(factor).expect("steps of finite floats give a finite factor")
+        };
+        let operands = LayerOperands {
+            queries,
+            keys,
+            values,
+            scales: factors.iter().map(scale).collect(),
+            live_keys: live_keys(tensors.query_count(), tensors.key_count(), tensors.causal()),
+        };
+        QuantizedLayer {
+            operands,
+            factors,
+            value_steps,
+        }
+    }
+
+    /// The value of one unit of query head `head`'s outputs.
+    ///
+    /// # Panics
+    /// When there is no such head.
+    pub fn output_step(&self, head: usize) -> f64 {
+        let value_step = self.value_steps[self.operands.kv_head(head)];
+        value_step / f64::from(1 << OUTPUT_FRACTION_BITS)
+    }
+}
+
+/// log2(e) * sq * sk / sqrt(d) per unit of s. Without an LSB plane s is sixteen times Q . K, so K's step
+/// counts a sixteenth.
+fn score_factor(query_step: f64, key_step: f64, head_dim: usize) -> f64 {
+    let key_step = key_step / f64::from(1 << KEY_LSB_BITS);
+    query_step * key_step / (head_dim as f64).sqrt() * LOG2_E
+}
