@@ -279,6 +279,33 @@ fn output_saturates_at_both_ends_of_its_format() {
 }
 
 #[test]
+fn alternating_values_under_half_unit_weights_err_by_sixteen_steps_at_1024_keys() {
+    // Every key but the first has x = 17, half a weight unit, so the weights run 1, 0, 1, 0, ...
+    let keys: Vec<Vec<i64>> = (0..1024)
+        .map(|key| vec![if key == 0 { 0 } else { -17 }])
+        .collect();
+    let value = |key: i64| {
+        if key == 0 {
+            0
+        } else {
+            2047 * (1 - 2 * (key % 2))
+        }
+    };
+    let values: Vec<Vec<i64>> = (0..1024).map(|key| vec![value(key)]).collect();
+    let factor = 1.0 / 16.0;
+    let head = HeadOperands {
+        queries: &[vec![1]],
+        keys: &keys,
+        values: &values,
+        live_keys: &[1024],
+        scale: Scale::from_factor(factor).unwrap(),
+    };
+    let output = attend_head(&TWELVE_BITS, &head)[0].outputs[0] as f64 / 16.0;
+    let error = (output - float64::attend_integer_head(&head, factor)[0][0]).abs();
+    assert!((15.0..16.0).contains(&error), "error {error}");
+}
+
+#[test]
 fn causal_query_sees_the_keys_up_to_its_own() {
     assert_eq!(live_keys(3, 5, true), [3, 4, 5]);
     assert_eq!(live_keys(4, 4, true), [1, 2, 3, 4]);

@@ -9,8 +9,8 @@ use crate::workload::tensors::AttentionTensors;
 
 /// softmax2(factor * q . k) v of one head, where softmax2 uses powers of two; `[queries][d]`.
 ///
-/// `queries` is `[queries][d]`, `keys` and `values` are `[keys][d]`. Query i sees the first `live_keys[i]` keys;
-/// a query that sees none has zero outputs. For softmax to the base e, `factor` contains log2(e).
+/// `queries` is `[queries][d]`, `keys` and `values` are `[keys][d]`. Query i sees the first `live_keys[i]`
+/// keys; a query that sees none has zero outputs. For softmax to the base e, `factor` contains log2(e).
 ///
 /// # Panics
 /// When lengths disagree.
@@ -68,7 +68,7 @@ pub fn attend_integer_head(head: &HeadOperands, factor: f64) -> Vec<Vec<f64>> {
     )
 }
 
-/// Float64 attention of one head of a model's own floats: softmax(q k^T / sqrt(d)) v, [queries][d].
+/// Float64 attention of one head of a model's own floats: softmax(q k^T / sqrt(d)) v, `[queries][d]`.
 ///
 /// # Panics
 /// When there is no such layer or head.

@@ -29,8 +29,13 @@ pub struct RowTrace {
     pub outputs: Vec<i64>,
 }
 
-/// Computes one row: `query` `[d]` against `keys` `[n][d]` (MSB plane) and `values` `[n][d]`, of which only those
-/// with `live` set take part.
+/// Computes one row: `query` `[d]` against `keys` `[n][d]` (MSB plane) and `values` `[n][d]`, of which only
+/// those with `live` set take part.
+///
+/// Against float64 on the same 12-bit integers, real rows err by less than 0.1 step of V at most and 0.02 on
+/// average. The worst case is larger: weights are whole multiples of 1/65535 and what they drop moves to the
+/// next key, so a row of n live keys can err by up to about n/32 steps when V alternates in sign from key to
+/// key and most weights are a fraction of a unit. Such a row of 1024 keys errs by 16 steps.
 ///
 /// A row without a live key has all-zero outputs.
 ///

@@ -11,15 +11,15 @@ use crate::handoff::output::{OutputError, write_file};
 /// What an attention run gives back; what a run does not compute is `None` and is not written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionOutput {
-    /// `out` [layers, heads, queries, d], zeros where pruned.
+    /// `out` `[layers, heads, queries, d]`, zeros where pruned.
     pub out: Tensor,
-    /// `token_importance` [layers, keys], float32.
+    /// `token_importance` `[layers, keys]`, float32.
     pub token_importance: Option<Vec<Vec<f32>>>,
-    /// `head_importance` [layers, heads], float32.
+    /// `head_importance` `[layers, heads]`, float32.
     pub head_importance: Option<Vec<Vec<f32>>>,
-    /// `kept_tokens` [layers, keys], uint8 flags: the token took part in this layer.
+    /// `kept_tokens` `[layers, keys]`, uint8 flags: the token took part in this layer.
     pub kept_tokens: Option<Vec<Vec<bool>>>,
-    /// `kept_heads` [layers, heads], uint8 flags: the head took part in this layer.
+    /// `kept_heads` `[layers, heads]`, uint8 flags: the head took part in this layer.
     pub kept_heads: Option<Vec<Vec<bool>>>,
 }
 

@@ -12,13 +12,13 @@ use crate::numerics::{Formats, KEY_LSB_BITS, OUTPUT_FRACTION_BITS};
 /// Added to a channel's largest magnitude before K is divided by it, so that a silent channel can be.
 const SILENT_CHANNEL: f64 = 1e-6;
 
-/// A matrix of floats, [rows][d].
+/// A matrix of floats, `[rows][d]`.
 type Rows = Vec<Vec<f64>>;
 
 /// Integer codes of a matrix and the value of one code step: value = code * step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
-    /// Codes in `-(2^(bits-1) - 1) ..= 2^(bits-1) - 1`, [rows][d].
+    /// Codes in `-(2^(bits-1) - 1) ..= 2^(bits-1) - 1`, `[rows][d]`.
     pub codes: Vec<Vec<i64>>,
     /// Positive; 1 when every value is zero.
     pub step: f64,
@@ -99,9 +99,9 @@ pub fn condition_queries(queries: &[Vec<f64>], factors: &[f64]) -> Rows {
 pub struct QuantizedLayer {
     /// What the accelerator computes on.
     pub operands: LayerOperands,
-    /// The exact scale per unit of s that the heads' registers approximate, [heads].
+    /// The exact scale per unit of s that the heads' registers approximate, `[heads]`.
     pub factors: Vec<f64>,
-    /// The value of one unit of V, [kv_heads].
+    /// The value of one unit of V, `[kv_heads]`.
     pub value_steps: Vec<f64>,
 }
 

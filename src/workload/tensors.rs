@@ -31,7 +31,7 @@ impl Tensor {
         Tensor { shape, data }
     }
 
-    /// Sizes of the axes: [layers, heads, rows, d].
+    /// Sizes of the axes: `[layers, heads, rows, d]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
@@ -41,7 +41,7 @@ impl Tensor {
         &self.data
     }
 
-    /// One head of one layer as [rows][d].
+    /// One head of one layer as `[rows][d]`.
     ///
     /// # Panics
     /// When there is no such layer or head.
@@ -86,7 +86,7 @@ const QUERY_AXES: Axes = ["layers", "heads", "queries", "elements per head (d)"]
 const KEY_AXES: Axes = ["layers", "KV heads", "keys", "elements per head (d)"];
 
 impl AttentionTensors {
-    /// Reads float32 `q` [layers, heads, queries, d], `k` and `v` [layers, kv_heads, keys, d], and, when
+    /// Reads float32 `q` `[layers, heads, queries, d]`, `k` and `v` `[layers, kv_heads, keys, d]`, and, when
     /// there, `ctx` with the shape of `q`. `causal_override` stands above the metadata `causal`. Other
     /// tensors and metadata are passed over.
     ///
@@ -160,22 +160,22 @@ impl AttentionTensors {
         })
     }
 
-    /// Q, [layers, heads, queries, d].
+    /// Q, `[layers, heads, queries, d]`.
     pub fn queries(&self) -> &Tensor {
         &self.queries
     }
 
-    /// K, [layers, kv_heads, keys, d].
+    /// K, `[layers, kv_heads, keys, d]`.
     pub fn keys(&self) -> &Tensor {
         &self.keys
     }
 
-    /// V, [layers, kv_heads, keys, d].
+    /// V, `[layers, kv_heads, keys, d]`.
     pub fn values(&self) -> &Tensor {
         &self.values
     }
 
-    /// The model's own attention output, [layers, heads, queries, d], when the file holds it.
+    /// The model's own attention output, `[layers, heads, queries, d]`, when the file holds it.
     pub fn context(&self) -> Option<&Tensor> {
         self.context.as_ref()
     }
