@@ -1,5 +1,15 @@
 //! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
 
+pub mod adder_tree;
+pub mod delay;
+pub mod divider;
 pub mod exp2;
+pub mod max_tree;
+pub mod multiplier;
+pub mod popcount;
 pub mod reciprocal;
 pub mod spill_register;
+mod tree;
+
+#[cfg(test)]
+mod pipeline_test;
