@@ -3,6 +3,7 @@
 //! simulates it through Verilator and holds it bit for bit against golden models.
 
 pub mod accelerator;
+pub mod catalogue;
 pub mod cells;
 pub mod cli;
 pub mod config;
@@ -12,3 +13,6 @@ pub mod handoff;
 pub mod hdl;
 pub mod numerics;
 pub mod workload;
+
+#[path = "../testbenches/mod.rs"]
+pub mod testbenches;

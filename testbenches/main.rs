@@ -8,3 +8,4 @@ mod quantizer;
 mod shared_data;
 mod streams;
 mod tensors;
+mod tests;

@@ -4,12 +4,17 @@ pub mod adder_tree;
 pub mod delay;
 pub mod divider;
 pub mod exp2;
+pub mod fifo;
 pub mod max_tree;
 pub mod multiplier;
 pub mod popcount;
 pub mod reciprocal;
 pub mod spill_register;
+pub mod sram;
+pub mod sram_fifo;
 mod tree;
 
 #[cfg(test)]
 mod pipeline_test;
+#[cfg(test)]
+mod stream_test;

@@ -1,7 +1,6 @@
 //! The field table: the one place that lists every field of the configuration.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use super::{Config, Origin, Problem};
 use crate::numerics::MAX_KEYS_PER_ROW;
@@ -118,12 +117,8 @@ impl Refusal {
     }
 }
 
-/// A whole number: place in [`Config`], range, default and words.
 macro_rules! integer {
-    (
-        $group:ident . $name:ident in $min:literal ..= $max:expr, default $default:expr,
-        unit: $unit:expr, meaning: $meaning:expr, trade_off: $trade_off:expr $(,)?
-    ) => {
+    ($group:ident . $name:ident, $min:expr, $max:expr, default $default:expr, $unit:expr, $meaning:expr, $trade_off:expr) => {
         Field {
             key: concat!(stringify!($group), ".", stringify!($name)),
             meaning: $meaning,
@@ -153,30 +148,18 @@ pub const FIELDS: &[Field] = &[
             place: |config| &mut config.name,
         },
     },
-    integer!(
-        arithmetic.query_bits in 4..=12, default 12,
-        unit: "bits",
-        meaning: "width of a Q element on chip, signed",
-        trade_off: "multiplier area grows with query_bits x key_bits; fewer bits cost accuracy",
-    ),
-    integer!(
-        arithmetic.key_bits in 4..=12, default 12,
-        unit: "bits",
-        meaning: "width of a K element's MSB plane on chip, signed",
-        trade_off: "sets multiplier area and, with multipliers and key_lines, the size of the K buffer; jobs may store K with fewer bits, never with more",
-    ),
-    integer!(
-        arithmetic.value_bits in 4..=12, default 12,
-        unit: "bits",
-        meaning: "width of a V element on chip, signed",
-        trade_off: "sets the size of the V buffer and of the accumulators; outputs carry four bits more; jobs may store V with fewer bits, never with more",
-    ),
-    integer!(
-        array.multipliers in 32..=1024, default 512,
-        unit: "multipliers per array",
-        meaning: "multipliers in each of the two arrays, Q x K and probability x V; a line of K or V holds as many elements",
-        trade_off: "throughput and area are proportional to it: multipliers/d keys per cycle; memory bandwidth and softmax.lanes must keep up",
-    ),
+    integer!(arithmetic.query_bits, 4, 12, default 12, "bits",
+        "width of a Q element on chip, signed",
+        "multiplier area grows with query_bits x key_bits; fewer bits cost accuracy"),
+    integer!(arithmetic.key_bits, 4, 12, default 12, "bits",
+        "width of a K element's MSB plane on chip, signed",
+        "sets multiplier area and, with multipliers and key_lines, the size of the K buffer; jobs may store K with fewer bits, never with more"),
+    integer!(arithmetic.value_bits, 4, 12, default 12, "bits",
+        "width of a V element on chip, signed",
+        "sets the size of the V buffer and of the accumulators; outputs carry four bits more; jobs may store V with fewer bits, never with more"),
+    integer!(array.multipliers, 32, 1024, default 512, "multipliers per array",
+        "multipliers in each of the two arrays, Q x K and probability x V; a line of K or V holds as many elements",
+        "throughput and area are proportional to it: multipliers/d keys per cycle; memory bandwidth and softmax.lanes must keep up"),
     Field {
         key: "array.head_dims",
         meaning: "head dimensions d that a job may select at run time",
@@ -190,54 +173,30 @@ pub const FIELDS: &[Field] = &[
             place: |config| &mut config.array.head_dims,
         },
     },
-    integer!(
-        buffers.key_lines in 2..=8192, default 256,
-        unit: "lines",
-        meaning: "lines of the K buffer, multipliers elements each",
-        trade_off: "must hold a whole row of keys; twice that lets the next head load while this one computes; key_lines x multipliers x key_bits of SRAM",
-    ),
-    integer!(
-        buffers.value_lines in 2..=8192, default 256,
-        unit: "lines",
-        meaning: "lines of the V buffer, multipliers elements each",
-        trade_off: "must hold a whole row of keys; twice that lets the next head load while this one computes; value_lines x multipliers x value_bits of SRAM",
-    ),
-    integer!(
-        buffers.score_lines in 2..=8192, default 512,
-        unit: "lines",
-        meaning: "lines of the score ring, softmax.lanes scores each",
-        trade_off: "must hold one longest row; twice that avoids bubbles, because the next row's scores arrive while this one's are read",
-    ),
-    integer!(
-        softmax.lanes in 1..=16, default 8,
-        unit: "scores per cycle",
-        meaning: "exponentials computed per cycle",
-        trade_off: "fewer than multipliers/d keys per cycle makes softmax the bottleneck at that d; each lane has its own multiplier and exponential table",
-    ),
-    integer!(
-        output.lanes in 1..=32, default 16,
-        unit: "elements per cycle",
-        meaning: "output elements normalised and rounded per cycle",
-        trade_off: "a row leaves in d/lanes cycles, so short rows wait when there are few; each lane has its own wide multiplier",
-    ),
-    integer!(
-        limits.keys_per_row in 1..=MAX_KEYS_PER_ROW, default 1024,
-        unit: "keys",
-        meaning: "most keys that one query row may attend to",
-        trade_off: "every buffer must hold a row of this length; longer sequences need a larger configuration or pruning to this length",
-    ),
-    integer!(
-        schedule.rows_in_flight in 2..=64, default 32,
-        unit: "rows",
-        meaning: "query rows between their first score and their last output",
-        trade_off: "more rows hide the pipeline's latency behind short rows, at one row-table entry each; longer rows need fewer",
-    ),
-    integer!(
-        memory.channels in 1..=32, default 16,
-        unit: "channels",
-        meaning: "HBM channels of 32 bytes per cycle each",
-        trade_off: "so far only the derived peak bandwidth uses it; generation is bound by bandwidth, so with too few channels the arrays idle",
-    ),
+    integer!(buffers.key_lines, 2, 8192, default 256, "lines",
+        "lines of the K buffer, multipliers elements each",
+        "must hold a whole row of keys; twice that lets the next head load while this one computes; key_lines x multipliers x key_bits of SRAM"),
+    integer!(buffers.value_lines, 2, 8192, default 256, "lines",
+        "lines of the V buffer, multipliers elements each",
+        "must hold a whole row of keys; twice that lets the next head load while this one computes; value_lines x multipliers x value_bits of SRAM"),
+    integer!(buffers.score_lines, 2, 8192, default 512, "lines",
+        "lines of the score ring, softmax.lanes scores each",
+        "must hold one longest row; twice that avoids bubbles, because the next row's scores arrive while this one's are read"),
+    integer!(softmax.lanes, 1, 16, default 8, "scores per cycle",
+        "exponentials computed per cycle",
+        "fewer than multipliers/d keys per cycle makes softmax the bottleneck at that d; each lane has its own multiplier and exponential table"),
+    integer!(output.lanes, 1, 32, default 16, "elements per cycle",
+        "output elements normalised and rounded per cycle",
+        "a row leaves in d/lanes cycles, so short rows wait when there are few; each lane has its own wide multiplier"),
+    integer!(limits.keys_per_row, 1, MAX_KEYS_PER_ROW, default 1024, "keys",
+        "most keys that one query row may attend to",
+        "every buffer must hold a row of this length; longer sequences need a larger configuration or pruning to this length"),
+    integer!(schedule.rows_in_flight, 2, 64, default 32, "rows",
+        "query rows between their first score and their last output",
+        "more rows hide the pipeline's latency behind short rows, at one row-table entry each; longer rows need fewer"),
+    integer!(memory.channels, 1, 32, default 16, "channels",
+        "HBM channels of 32 bytes per cycle each",
+        "so far only the derived peak bandwidth uses it; generation is bound by bandwidth, so with too few channels the arrays idle"),
 ];
 
 /// The field with a dotted key.
@@ -359,14 +318,6 @@ impl Field {
             ),
             Kind::Integer { min, max, .. } => format!("{min} to {max}"),
             Kind::Subset { of, .. } => format!("one or more of {}, ascending, each once", list(of)),
-        }
-    }
-
-    /// The smallest and largest value of a whole number; `None` for other types.
-    pub fn range(&self) -> Option<RangeInclusive<usize>> {
-        match self.kind {
-            Kind::Integer { min, max, .. } => Some(min..=max),
-            _ => None,
         }
     }
 

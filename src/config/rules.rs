@@ -25,21 +25,64 @@ pub const RULES: &[Rule] = &[
         others: &["array.head_dims"],
         statement: "array.multipliers is a multiple of the largest of array.head_dims",
         reason: "a line holds whole vectors",
-        broken: vectors_split_across_lines,
+        broken: |config| {
+            let largest = config.max_head_dim();
+            (config.array.multipliers % largest != 0).then(|| {
+                let above = config.array.multipliers.next_multiple_of(largest);
+                let near = [above - largest, above];
+                let near: Vec<usize> = near.into_iter().filter(|&n| n > 0 && n <= 1024).collect();
+                format!(
+                    "a multiple of the largest head dimension, {largest} (such as {})",
+                    list(&near)
+                )
+            })
+        },
     },
     Rule {
         key: "softmax.lanes",
         others: &["array.multipliers", "array.head_dims"],
         statement: "for every d of array.head_dims, softmax.lanes divides multipliers/d or is a multiple of it",
         reason: "the scores of a cycle fill a whole number of score lines, or several cycles fill one",
-        broken: scores_misfit_lines,
+        broken: |config| {
+            let per_line: Vec<usize> = config
+                .array
+                .head_dims
+                .iter()
+                .filter(|&d| config.array.multipliers.is_multiple_of(*d))
+                .map(|&d| config.keys_per_line(d))
+                .collect();
+            let fits = |lanes: usize| {
+                per_line
+                    .iter()
+                    .all(|keys| lanes.is_multiple_of(*keys) || keys.is_multiple_of(lanes))
+            };
+            (!fits(config.softmax.lanes)).then(|| {
+                let fitting: Vec<usize> = (1..=16).filter(|&lanes| fits(lanes)).collect();
+                format!(
+                    "one of {} with {} keys per cycle",
+                    list(&fitting),
+                    list(&per_line)
+                )
+            })
+        },
     },
     Rule {
         key: "output.lanes",
         others: &["array.head_dims"],
         statement: "output.lanes divides the smallest of array.head_dims",
         reason: "a row leaves in a whole number of cycles",
-        broken: outputs_misfit_lanes,
+        broken: |config| {
+            let smallest = config.min_head_dim();
+            (!smallest.is_multiple_of(config.output.lanes)).then(|| {
+                let divisors: Vec<usize> = (1..=32)
+                    .filter(|lanes| smallest.is_multiple_of(*lanes))
+                    .collect();
+                format!(
+                    "one of {}, which divide the smallest head dimension, {smallest}",
+                    list(&divisors)
+                )
+            })
+        },
     },
     Rule {
         key: "buffers.key_lines",
@@ -77,56 +120,6 @@ pub const RULES: &[Rule] = &[
         },
     },
 ];
-
-fn vectors_split_across_lines(config: &Config) -> Option<String> {
-    let largest = config.max_head_dim();
-    if config.array.multipliers.is_multiple_of(largest) {
-        return None;
-    }
-    let above = config.array.multipliers.next_multiple_of(largest);
-    let nearest = in_range("array.multipliers", |n| n == above || n == above - largest);
-    Some(format!(
-        "a multiple of the largest head dimension, {largest} (such as {nearest})"
-    ))
-}
-
-fn scores_misfit_lines(config: &Config) -> Option<String> {
-    let dims = config.array.head_dims.iter();
-    // Other dimensions break the rule on array.multipliers and have no whole number of keys per line.
-    let whole = dims.filter(|&&d| config.array.multipliers.is_multiple_of(d));
-    let keys_per_line: Vec<usize> = whole.map(|&d| config.keys_per_line(d)).collect();
-    let fit = |lanes: usize| {
-        let fits = |keys: &usize| lanes.is_multiple_of(*keys) || keys.is_multiple_of(lanes);
-        keys_per_line.iter().all(fits)
-    };
-    (!fit(config.softmax.lanes)).then(|| {
-        let fitting = in_range("softmax.lanes", fit);
-        format!(
-            "one of {fitting} with {} keys per cycle",
-            list(&keys_per_line)
-        )
-    })
-}
-
-fn outputs_misfit_lanes(config: &Config) -> Option<String> {
-    let smallest = config.min_head_dim();
-    let fit = |lanes: usize| smallest.is_multiple_of(lanes);
-    (!fit(config.output.lanes)).then(|| {
-        let divisors = in_range("output.lanes", fit);
-        format!("one of {divisors}, which divide the smallest head dimension, {smallest}")
-    })
-}
-
-/// The values in a field's range that fit, as a list in words.
-fn in_range(key: &str, fit: impl Fn(usize) -> bool) -> String {
-    let range = fields::find(key).and_then(fields::Field::range);
-    let fitting: Vec<usize> = range
-        .into_iter()
-        .flatten()
-        .filter(|&value| fit(value))
-        .collect();
-    list(&fitting)
-}
 
 /// What `lines` of a K or V buffer must be if they are too few for the longest row.
 fn short_of_vectors(lines: usize, config: &Config) -> Option<String> {

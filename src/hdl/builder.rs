@@ -266,23 +266,13 @@ impl Builder {
     ) -> Sig<'m> {
         let (write_enable, write_address, write_data) = write;
         let (read_enable, read_address) = read;
-        let address_bits = crate::numerics::index_bits(depth);
-        for address in [write_address, read_address] {
-            if address.width() != address_bits {
-                mistake(format!(
-                    "memory {name} of {depth} words needs u{address_bits} addresses, got {}",
-                    address.ty()
-                ));
-            }
-        }
-        let kind = SignalKind::Memory { depth };
-        let memory = self.declare(name, write_data.ty(), kind, "");
-        self.push(Item::Declare(memory));
+        let memory = self.word_array(name, depth, write_data.ty(), [write_address, read_address]);
         let register = self.register(&format!("{name}_read_q"), write_data.ty(), None, "");
-        let mut state = self.state.borrow_mut();
-        state.driven.insert(memory);
-        state.driven.insert(register.signal_id());
-        drop(state);
+        let read_register = register.signal_id();
+        self.state
+            .borrow_mut()
+            .driven
+            .extend([memory, read_register]);
         self.push(Item::Memory {
             memory,
             write_enable: write_enable.id,
@@ -290,9 +280,54 @@ impl Builder {
             write_data: write_data.id,
             read_enable: read_enable.id,
             read_address: read_address.id,
-            read_register: register.signal_id(),
+            read_register,
         });
         *register
+    }
+
+    /// Word array of flip-flops with one write port and one read port; contents undefined until written.
+    ///
+    /// The net returned carries the word at the read address in the same cycle, before a write at the next edge. For
+    /// a few words only: a deep array is a [`memory`](Self::memory).
+    #[track_caller]
+    pub fn register_file<'m>(
+        &'m self,
+        name: &str,
+        depth: usize,
+        write: (Sig<'m>, Sig<'m>, Sig<'m>),
+        read_address: Sig<'m>,
+    ) -> Sig<'m> {
+        let (write_enable, write_address, write_data) = write;
+        let memory = self.word_array(name, depth, write_data.ty(), [write_address, read_address]);
+        let kind = SignalKind::Net;
+        let read_data = self.declare(&format!("{name}_read"), write_data.ty(), kind, "");
+        self.state.borrow_mut().driven.extend([memory, read_data]);
+        self.push(Item::RegisterFile {
+            memory,
+            write_enable: write_enable.id,
+            write_address: write_address.id,
+            write_data: write_data.id,
+            read_address: read_address.id,
+            read_data,
+        });
+        self.signal(read_data)
+    }
+
+    #[track_caller]
+    fn word_array(&self, name: &str, depth: usize, word: Ty, addresses: [Sig<'_>; 2]) -> SignalId {
+        let address_bits = crate::numerics::index_bits(depth);
+        for address in addresses {
+            if address.width() != address_bits {
+                mistake(format!(
+                    "memory {name} of {depth} words needs u{address_bits} addresses, got {}",
+                    address.ty()
+                ));
+            }
+        }
+        let memory = self.declare(name, word, SignalKind::Memory { depth }, "");
+        self.push(Item::Declare(memory));
+        self.state.borrow_mut().clocked = true;
+        memory
     }
 
     /// Generate loop: `body` describes one iteration, `index` selects lanes in it.

@@ -39,6 +39,13 @@ pub(super) fn expressions_of(item: &Item) -> Vec<ExprId> {
             *read_enable,
             *read_address,
         ],
+        Item::RegisterFile {
+            write_enable,
+            write_address,
+            write_data,
+            read_address,
+            ..
+        } => vec![*write_enable, *write_address, *write_data, *read_address],
         Item::Instance { inputs, .. } => inputs.iter().map(|i| i.1).collect(),
         Item::Never { condition, .. } => vec![*condition],
     }
@@ -64,7 +71,11 @@ fn each_item<'a>(
 pub(super) fn scopes(module: &Module) {
     let mut home: BTreeMap<SignalId, Vec<GenvarId>> = BTreeMap::new();
     each_item(&module.items, &mut Vec::new(), &mut |item, loops| {
-        if let Item::Declare(id) | Item::Net(id, _) | Item::Case { target: id, .. } = item {
+        if let Item::Declare(id)
+        | Item::Net(id, _)
+        | Item::Case { target: id, .. }
+        | Item::RegisterFile { read_data: id, .. } = item
+        {
             home.insert(*id, loops.to_vec());
         }
     });
@@ -186,6 +197,11 @@ impl Graph<'_> {
                 self.add_reads(*target, &expressions_of(item));
             }
             Item::Case { target, .. } => self.add_reads(*target, &expressions_of(item)),
+            Item::RegisterFile {
+                read_address,
+                read_data,
+                ..
+            } => self.add_reads(*read_data, &[*read_address]),
             Item::Instance {
                 module,
                 inputs,

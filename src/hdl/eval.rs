@@ -18,7 +18,8 @@ pub struct Evaluator {
     /// Combinational assignments in dependency order.
     assignments: Vec<Assignment>,
     registers: Vec<RegisterUpdate>,
-    reads: Vec<MemoryPort>,
+    reads: Vec<MemoryRead>,
+    writes: Vec<MemoryWrite>,
     resets: Vec<(usize, BigUint)>,
     nevers: Vec<(Program, String)>,
     port_slots: Vec<usize>,
@@ -67,6 +68,11 @@ enum Value {
         arms: Vec<(u64, Program)>,
         otherwise: Program,
     },
+    /// The word of a memory at an address.
+    Word {
+        memory: usize,
+        address: Program,
+    },
 }
 
 struct RegisterUpdate {
@@ -75,9 +81,15 @@ struct RegisterUpdate {
     next: Program,
 }
 
-struct MemoryPort {
+/// Enable, address and data of a memory's writes.
+struct MemoryWrite {
     memory: usize,
     write: [Program; 3],
+}
+
+/// Enable and address of a memory's registered reads.
+struct MemoryRead {
+    memory: usize,
     read: [Program; 2],
     target: usize,
 }
@@ -116,6 +128,7 @@ impl Evaluator {
             assignments,
             registers: flat.registers,
             reads: flat.reads,
+            writes: flat.writes,
             resets: flat.resets,
             nevers: flat.nevers,
             port_slots,
@@ -171,18 +184,18 @@ impl Evaluator {
             }
         }
         for port in &self.reads {
-            let [write_enable, write_address, write_data] = &port.write;
-            let [read_enable, read_address] = &port.read;
-            let words = &mut self.memories[port.memory];
-            if read_enable.run(&self.values) != BigUint::ZERO {
-                let address = read_address.run(&self.values);
-                let word = words.get(to_usize(&address)).cloned().unwrap_or_default();
-                taken.push((port.target, word));
+            let [enable, address] = &port.read;
+            if enable.run(&self.values) != BigUint::ZERO {
+                let address = address.run(&self.values);
+                taken.push((port.target, self.word(port.memory, &address)));
             }
-            if write_enable.run(&self.values) != BigUint::ZERO {
-                let address = to_usize(&write_address.run(&self.values));
-                if let Some(word) = words.get_mut(address) {
-                    *word = write_data.run(&self.values);
+        }
+        for port in &self.writes {
+            let [enable, address, data] = &port.write;
+            if enable.run(&self.values) != BigUint::ZERO {
+                let address = to_usize(&address.run(&self.values));
+                if let Some(word) = self.memories[port.memory].get_mut(address) {
+                    *word = data.run(&self.values);
                 }
             }
         }
@@ -213,6 +226,7 @@ impl Evaluator {
                     arm.map_or(otherwise, |(_, program)| program)
                         .run(&self.values)
                 }
+                Value::Word { memory, address } => self.word(*memory, &address.run(&self.values)),
             };
             let target = &mut self.values[assignment.target];
             match assignment.lane {
@@ -225,6 +239,12 @@ impl Evaluator {
             }
         }
         self.settled = true;
+    }
+
+    /// The word of a memory; zero beyond its end.
+    fn word(&self, memory: usize, address: &BigUint) -> BigUint {
+        let words = &self.memories[memory];
+        words.get(to_usize(address)).cloned().unwrap_or_default()
     }
 }
 
@@ -335,7 +355,8 @@ struct Flattener {
     memories: Vec<Vec<BigUint>>,
     assignments: Vec<Assignment>,
     registers: Vec<RegisterUpdate>,
-    reads: Vec<MemoryPort>,
+    reads: Vec<MemoryRead>,
+    writes: Vec<MemoryWrite>,
     resets: Vec<(usize, BigUint)>,
     nevers: Vec<(Program, String)>,
 }
@@ -375,7 +396,9 @@ impl Flattener {
                         self.slot(frame, *id);
                     }
                 },
-                Item::Net(id, _) | Item::Case { target: id, .. } => {
+                Item::Net(id, _)
+                | Item::Case { target: id, .. }
+                | Item::RegisterFile { read_data: id, .. } => {
                     self.slot(frame, *id);
                 }
                 _ => {}
@@ -429,12 +452,41 @@ impl Flattener {
                 read_enable,
                 read_address,
                 read_register,
-            } => self.reads.push(MemoryPort {
-                memory: frame.slots[memory],
-                write: [*write_enable, *write_address, *write_data].map(|e| compile(frame, e)),
-                read: [*read_enable, *read_address].map(|e| compile(frame, e)),
-                target: frame.slots[read_register],
-            }),
+            } => {
+                let memory = frame.slots[memory];
+                self.reads.push(MemoryRead {
+                    memory,
+                    read: [*read_enable, *read_address].map(|e| compile(frame, e)),
+                    target: frame.slots[read_register],
+                });
+                self.writes.push(MemoryWrite {
+                    memory,
+                    write: [*write_enable, *write_address, *write_data].map(|e| compile(frame, e)),
+                });
+            }
+            Item::RegisterFile {
+                memory,
+                write_enable,
+                write_address,
+                write_data,
+                read_address,
+                read_data,
+            } => {
+                let memory = frame.slots[memory];
+                self.writes.push(MemoryWrite {
+                    memory,
+                    write: [*write_enable, *write_address, *write_data].map(|e| compile(frame, e)),
+                });
+                let address = compile(frame, *read_address);
+                let mut reads = Vec::new();
+                slots_read(&address, &mut reads);
+                self.assignments.push(Assignment {
+                    target: frame.slots[read_data],
+                    lane: None,
+                    value: Value::Word { memory, address },
+                    reads,
+                });
+            }
             Item::Instance {
                 module,
                 inputs,

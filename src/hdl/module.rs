@@ -111,6 +111,21 @@ pub enum Item {
         /// Register that takes the word read.
         read_register: SignalId,
     },
+    /// A word array of flip-flops with one write port and one read port that answers in the same cycle.
+    RegisterFile {
+        /// The array.
+        memory: SignalId,
+        /// Write when set.
+        write_enable: ExprId,
+        /// Address of the write.
+        write_address: ExprId,
+        /// Word written.
+        write_data: ExprId,
+        /// Address of the read.
+        read_address: ExprId,
+        /// Net that carries the word read.
+        read_data: SignalId,
+    },
     /// A child.
     Instance {
         /// Instance name.

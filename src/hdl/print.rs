@@ -159,6 +159,7 @@ impl Printer<'_> {
             } => self.case(*target, *selector, arms, *otherwise),
             Item::Registers(updates) => self.registers(updates),
             Item::Memory { .. } => self.memory(item),
+            Item::RegisterFile { .. } => self.register_file(item),
             Item::Instance { .. } => self.instance(item),
             Item::Generate {
                 label,
@@ -382,6 +383,32 @@ impl Printer<'_> {
             texts[3], texts[4]
         ));
         self.line("end");
+    }
+
+    fn register_file(&mut self, item: &Item) {
+        let Item::RegisterFile {
+            memory,
+            write_enable,
+            write_address,
+            write_data,
+            read_address,
+            read_data,
+        } = item
+        else {
+            unreachable!("called for register files only")
+        };
+        let name = self.module.signal(*memory).name.clone();
+        let read = self.module.signal(*read_data);
+        let head = format!("wire{} {} = ", range(read.ty.width), read.name);
+        let roots = [*write_enable, *write_address, *write_data, *read_address];
+        let texts = self.expressions(&name, &roots);
+        self.line("always @(posedge clk_i) begin");
+        self.line(&format!(
+            "  if ({}) {name}[{}] <= {};",
+            texts[0], texts[1], texts[2]
+        ));
+        self.line("end");
+        self.statement(&head, &format!("{name}[{}]", texts[3]), "");
     }
 
     fn instance(&mut self, item: &Item) {

@@ -1,0 +1,140 @@
+//! Stream cells in the evaluator: order, latency, interval and capacity, without any tool installed.
+
+use std::collections::VecDeque;
+
+use num_bigint::BigUint;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::fifo::Fifo;
+use super::spill_register::SpillRegister;
+use super::sram_fifo::SramFifo;
+use crate::hdl::{Block, Evaluator, elaborate};
+
+/// A block with streams `in` and `out` of one field `data`, in the evaluator.
+struct Queue {
+    evaluator: Evaluator,
+    cycle: u64,
+}
+
+/// What a cycle moved: the word in, the word out.
+type Moved = (bool, Option<u64>);
+
+impl Queue {
+    fn new(block: &dyn Block) -> Self {
+        let mut evaluator = Evaluator::new(elaborate(block));
+        evaluator.reset();
+        Queue {
+            evaluator,
+            cycle: 0,
+        }
+    }
+
+    fn port(&self, name: &str) -> usize {
+        self.evaluator.module().port_index(name).unwrap()
+    }
+
+    fn set(&mut self, name: &str, value: u64) {
+        let port = self.port(name);
+        self.evaluator.set(port, &BigUint::from(value));
+    }
+
+    fn get(&mut self, name: &str) -> u64 {
+        let port = self.port(name);
+        self.evaluator.get(port).try_into().unwrap()
+    }
+
+    fn tick(&mut self, offered: Option<u64>, ready: bool) -> Moved {
+        self.set("in_valid_i", offered.is_some().into());
+        self.set("in_data_i", offered.unwrap_or(0));
+        self.set("out_ready_i", ready.into());
+        let entered = offered.is_some() && self.get("in_ready_o") == 1;
+        let left = (ready && self.get("out_valid_o") == 1).then(|| self.get("out_data_o"));
+        self.evaluator.tick().unwrap();
+        self.cycle += 1;
+        (entered, left)
+    }
+}
+
+/// Random stalls on both sides, in phases so that the queue runs full and empty; order is kept and nothing is lost.
+fn keeps_order(block: &dyn Block, seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut queue = Queue::new(block);
+    let mut held = VecDeque::new();
+    let mut offered = None;
+    for cycle in 0..3000 {
+        let [offering, taking] = [[0.9, 0.3], [0.3, 0.9], [1.0, 1.0]][cycle / 50 % 3];
+        if offered.is_none() && rng.random_bool(offering) {
+            offered = Some(u64::from(rng.next_u32() as u8));
+        }
+        let (entered, left) = queue.tick(offered, rng.random_bool(taking));
+        if let Some(word) = left {
+            assert_eq!(held.pop_front(), Some(word), "seed {seed}, cycle {cycle}");
+        }
+        if entered {
+            held.extend(offered.take());
+        }
+    }
+    while !held.is_empty() {
+        if let (_, Some(word)) = queue.tick(None, true) {
+            assert_eq!(held.pop_front(), Some(word), "seed {seed}, at the end");
+        }
+        assert!(queue.cycle < 4000, "seed {seed}: words stay inside");
+    }
+}
+
+/// Cycles from a transfer in to the first cycle the word can leave, in the empty queue.
+fn latency(block: &dyn Block) -> u64 {
+    let mut queue = Queue::new(block);
+    assert_eq!(queue.tick(Some(7), true), (true, None));
+    (1..100)
+        .find(|_| queue.tick(None, true).1.is_some())
+        .expect("the word leaves")
+}
+
+/// Cycles per word when neither side stalls.
+fn interval(block: &dyn Block) -> u64 {
+    let mut queue = Queue::new(block);
+    for word in 0..20 {
+        queue.tick(Some(word), true);
+    }
+    let left = (0..100).filter(|_| queue.tick(Some(1), true).1.is_some());
+    100 / left.count() as u64
+}
+
+/// Words taken while the output stalls.
+fn capacity(block: &dyn Block) -> usize {
+    let mut queue = Queue::new(block);
+    (0..100).filter(|_| queue.tick(Some(1), false).0).count()
+}
+
+#[test]
+fn a_spill_register_keeps_order_at_full_speed() {
+    let block = SpillRegister { width: 8 };
+    keeps_order(&block, 1);
+    assert_eq!(latency(&block), SpillRegister::LATENCY);
+    assert_eq!(interval(&block), 1);
+    assert_eq!(capacity(&block), 2);
+}
+
+#[test]
+fn a_fifo_of_any_depth_keeps_order_and_holds_its_depth() {
+    for depth in [1, 2, 3, 4, 5, 7, 16] {
+        let block = Fifo::new(8, depth);
+        keeps_order(&block, depth as u64);
+        assert_eq!(latency(&block), Fifo::LATENCY, "depth {depth}");
+        assert_eq!(interval(&block), block.interval(), "depth {depth}");
+        assert_eq!(capacity(&block), depth);
+    }
+}
+
+#[test]
+fn an_sram_fifo_of_any_depth_keeps_order_and_holds_its_depth() {
+    for depth in [1, 2, 3, 4, 5, 7, 16] {
+        let block = SramFifo { width: 8, depth };
+        keeps_order(&block, depth as u64);
+        assert_eq!(latency(&block), SramFifo::LATENCY, "depth {depth}");
+        assert_eq!(interval(&block), block.interval(), "depth {depth}");
+        assert_eq!(capacity(&block), block.capacity());
+    }
+}

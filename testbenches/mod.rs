@@ -1,0 +1,57 @@
+//! Testbenches: each drives one block's generated RTL with random words and stalls and compares every stream with the
+//! block's golden model.
+//!
+//! They run in `cargo test` and in the command `spatten verify`, on the parameters that a configuration gives the
+//! block and on the smallest and oddest ones.
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::cosim::CosimError;
+
+/// How long and on what a testbench runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Random words (or rows) per design under test, after the corner cases.
+    pub cases: usize,
+    /// Seed of data and stalls.
+    pub seed: u64,
+    /// File for the waveforms of the design that the configuration uses; no waveforms without it.
+    pub trace: Option<PathBuf>,
+}
+
+/// What a testbench did and measured.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Words compared with the golden model.
+    pub words: u64,
+    /// Clock cycles simulated.
+    pub cycles: u64,
+    /// Measured latency, interval and the like, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Why a testbench failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The RTL and the golden model, or a documented figure and its measurement, disagree.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The simulation could not be built or run.
+    #[error(transparent)]
+    Cosim(#[from] CosimError),
+}
+
+/// The testbench of one block.
+#[derive(Clone, Copy, Debug)]
+pub struct Testbench {
+    /// The block's name: that of its Rust module.
+    pub name: &'static str,
+    /// Runs it on the block's parameters under a configuration.
+    pub run: fn(&Config, &Options) -> Result<Report, BenchError>,
+}
+
+/// Every testbench in dataflow order, cells first.
+pub fn all() -> Vec<Testbench> {
+    vec![]
+}

@@ -1,0 +1,129 @@
+//! The emitted Verilog as other tools read it: Verilator's lint, Yosys and Icarus accept every block of the catalogue
+//! without a word.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use spatten::catalogue;
+use spatten::config::Config;
+use spatten::hdl::{elaborate, verilog};
+
+/// The blocks of two presets: files by name, and the modules to be read as tops.
+struct Emitted {
+    folder: tempfile::TempDir,
+    files: Vec<String>,
+    tops: Vec<String>,
+}
+
+fn emit(preset: &str) -> Emitted {
+    let config = Config::load(preset, &[]).unwrap();
+    let mut texts = BTreeMap::new();
+    let mut tops = Vec::new();
+    for block in catalogue::blocks(&config) {
+        let top = elaborate(&*block);
+        for module in top.hierarchy() {
+            let text = verilog(&module, "Emitted for a test.");
+            let earlier = texts.insert(format!("{}.v", module.name), text.clone());
+            assert!(
+                earlier.is_none_or(|earlier| earlier == text),
+                "two texts are called {}",
+                module.name
+            );
+        }
+        tops.push(top.name.clone());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in &texts {
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    Emitted {
+        folder,
+        files: texts.into_keys().collect(),
+        tops,
+    }
+}
+
+/// Runs a tool that must succeed and print nothing.
+fn silent(folder: &Path, program: &str, arguments: &[&str]) {
+    let output = Command::new(program)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; scripts/setup installs it"));
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(
+        output.status.success() && text.trim().is_empty(),
+        "{program} {} ({}):\n{text}",
+        arguments.join(" "),
+        output.status
+    );
+}
+
+/// Verilator takes one top at a time: a module that instantiates every block, its ports unconnected, is the one.
+fn lint(preset: &str) {
+    let emitted = emit(preset);
+    for top in &emitted.tops {
+        let file = format!("{top}.v");
+        let arguments = [
+            "--lint-only",
+            "-Wall",
+            "--top-module",
+            top,
+            "-y",
+            ".",
+            &file,
+        ];
+        silent(emitted.folder.path(), "verilator", &arguments);
+    }
+}
+
+fn read_by_yosys(preset: &str) {
+    let emitted = emit(preset);
+    let mut script = format!("read_verilog {}\n", emitted.files.join(" "));
+    script += "hierarchy -check\nproc\ncheck -assert\n";
+    std::fs::write(emitted.folder.path().join("read.ys"), script).unwrap();
+    silent(
+        emitted.folder.path(),
+        "yosys",
+        &["-q", "-e", ".", "read.ys"],
+    );
+}
+
+fn read_by_icarus(preset: &str) {
+    let emitted = emit(preset);
+    let mut arguments = vec!["-g2005", "-Wall", "-o", "all.vvp"];
+    arguments.extend(emitted.files.iter().map(String::as_str));
+    silent(emitted.folder.path(), "iverilog", &arguments);
+}
+
+#[test]
+fn verilator_lints_every_block_of_tiny_in_silence() {
+    lint("tiny");
+}
+
+#[test]
+fn verilator_lints_every_block_of_odd_in_silence() {
+    lint("odd");
+}
+
+#[test]
+fn yosys_reads_every_block_of_tiny() {
+    read_by_yosys("tiny");
+}
+
+#[test]
+fn yosys_reads_every_block_of_odd() {
+    read_by_yosys("odd");
+}
+
+#[test]
+fn icarus_reads_every_block_of_tiny() {
+    read_by_icarus("tiny");
+}
+
+#[test]
+fn icarus_reads_every_block_of_odd() {
+    read_by_icarus("odd");
+}

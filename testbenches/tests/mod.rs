@@ -1,0 +1,4 @@
+//! Tests that hold for every block, and proofs.
+
+mod emitted;
+mod snapshots;
