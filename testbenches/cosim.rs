@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use num_bigint::BigUint;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use spatten::cosim::{CosimError, Design, Direction, Port, Simulator, Source, Tracing, Verilator};
 
 /// A design of one file whose ports are written `name:width`, inputs ending in `_i` or `_ni`.
@@ -453,4 +455,75 @@ fn prints_the_speed_of_a_small_design() {
     println!("counter: {speed:.1} million cycles/s");
     assert_eq!(simulator.get(value), CYCLES / 2 % 4096);
     assert!(sum > CYCLES);
+}
+
+#[test]
+fn computes_and_prints_the_speed_of_512_multipliers() {
+    const LATENCY: usize = 11;
+    const CYCLES: usize = 20_000;
+    let mut design = design(
+        "dot512",
+        include_str!("cosim/dot512.v"),
+        &["clk_i", "a_i:6144", "b_i:6144", "sum_o:33"],
+        false,
+    );
+    for (file, text) in [
+        ("element.v", include_str!("cosim/element.v")),
+        ("multiplier.v", include_str!("cosim/multiplier.v")),
+        ("adder.v", include_str!("cosim/adder.v")),
+    ] {
+        design.sources.push(Source {
+            file: file.into(),
+            text: text.into(),
+        });
+    }
+    let started = Instant::now();
+    let build = Verilator::default().build(&design, Tracing::Off).unwrap();
+    let from = if build.was_cached() { "found" } else { "built" };
+    println!("dot512: {from} in {:.1} s", started.elapsed().as_secs_f64());
+
+    let mut simulator = build.start(1).unwrap();
+    let (a, b, sum) = (
+        simulator.port("a_i"),
+        simulator.port("b_i"),
+        simulator.port("sum_o"),
+    );
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let vectors: Vec<[i64; 512]> = (0..64)
+        .map(|_| std::array::from_fn(|_| random.random_range(-2048..2048)))
+        .collect();
+    let dot = |cycle: usize| -> i64 {
+        let (a, b) = (&vectors[cycle % 64], &vectors[cycle / 64 % 64]);
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    };
+    let started = Instant::now();
+    for cycle in 0..CYCLES {
+        simulator.set_lanes(a, 12, &vectors[cycle % 64]);
+        simulator.set_lanes(b, 12, &vectors[cycle / 64 % 64]);
+        simulator.tick().unwrap();
+        if let Some(done) = (cycle + 1).checked_sub(LATENCY) {
+            assert_eq!(simulator.get_signed(sum), dot(done), "cycle {cycle}");
+        }
+    }
+    let speed = CYCLES as f64 / started.elapsed().as_secs_f64() / 1e3;
+    println!("dot512: {speed:.0} thousand cycles/s");
+}
+
+#[test]
+fn carries_a_port_of_the_widest_kind() {
+    let text = "module widest (\n  input wire [99999:0] data_i,\n  output wire [99999:0] data_o\n);\n  \
+                assign data_o = {data_i[0], data_i[99999:1]};\nendmodule\n";
+    let mut simulator = simulate(&design(
+        "widest",
+        text,
+        &["data_i:100000", "data_o:100000"],
+        true,
+    ));
+    let (input, output) = (simulator.port("data_i"), simulator.port("data_o"));
+    simulator.set_big(input, &BigUint::from(0b101u8));
+    simulator.settle().unwrap();
+    assert_eq!(
+        simulator.get_big(output),
+        (BigUint::from(1u8) << 99_999) + 2u8
+    );
 }

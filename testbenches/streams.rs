@@ -1,5 +1,7 @@
 //! Stream drivers and monitors, on a register stage that is right and on copies of it with one fault each.
 
+use std::time::Instant;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spatten::cells::spill_register::SpillRegister;
@@ -399,4 +401,14 @@ fn a_described_block_runs_on_the_bench() {
     bench.run(5000).unwrap();
     let latency = bench.sink_cycles(output)[0] - bench.source_cycles(input)[0];
     assert!(latency >= SpillRegister::LATENCY);
+}
+
+#[test]
+fn prints_the_speed_of_a_bench() {
+    const WORDS: usize = 200_000;
+    let mut stage = attach(&stage("", ""), 1);
+    let started = Instant::now();
+    run(&mut stage, WORDS).unwrap();
+    let speed = WORDS as f64 / started.elapsed().as_secs_f64() / 1e6;
+    println!("skid: {speed:.1} million compared words/s");
 }

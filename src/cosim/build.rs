@@ -233,10 +233,9 @@ impl<'a> Toolchain<'a> {
                 &folder.join("library.cpp"),
                 &format!("#include \"runtime.cpp\"\n{includes}"),
             )?;
-            tools::run(
-                self.compiler(&folder)
-                    .args(["-c", "library.cpp", "-o", "library.o"]),
-            )?;
+            // None of it runs in every cycle.
+            let object = ["-O1", "-c", "library.cpp", "-o", "library.o"];
+            tools::run(self.compiler(&folder).args(object))?;
             Ok(folder)
         })?;
         Ok(folder)

@@ -58,11 +58,21 @@ pub(super) fn entry(
     if target.exists() {
         return Ok((target, true));
     }
-    let scratch = tempfile::Builder::new()
-        .prefix(".building-")
-        .tempdir_in(folder)
-        .map_err(fault(folder))?;
-    let built = build(scratch.path())?;
-    fs::rename(&built, &target).map_err(fault(&target))?;
-    Ok((target, false))
+    // With the lock held, a scratch folder of this name is one that an interrupted build left behind.
+    let scratch = folder.join(format!(".building-{name}"));
+    remove(&scratch)
+        .and_then(|()| fs::create_dir(&scratch))
+        .map_err(fault(&scratch))?;
+    let outcome =
+        build(&scratch).and_then(|built| fs::rename(built, &target).map_err(fault(&target)));
+    remove(&scratch).map_err(fault(&scratch))?;
+    outcome.map(|()| (target, false))
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+    } else {
+        Ok(())
+    }
 }

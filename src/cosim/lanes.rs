@@ -2,36 +2,41 @@
 
 use super::simulator::{mask, sign_extend};
 
-/// Packs values of `width` bits (1 to 64, higher bits dropped) into words that start out zero.
+/// Packs values of `width` bits (1 to 64, higher bits dropped) into words, as many as the lanes fill.
 pub(super) fn pack(values: &[i64], width: u32, words: &mut [u32]) {
-    let mut bit = 0;
+    let mut words = words.iter_mut();
+    let (mut held, mut bits) = (0u128, 0);
     for &value in values {
-        let (word, shift) = (bit / 32, bit % 32);
-        let placed = u128::from(value as u64 & mask(width)) << shift;
-        for (offset, target) in words[word..].iter_mut().take(3).enumerate() {
-            *target |= (placed >> (32 * offset)) as u32;
+        held |= u128::from(value as u64 & mask(width)) << bits;
+        bits += width;
+        while bits >= 32 {
+            *words.next().expect("room for every lane") = held as u32;
+            held >>= 32;
+            bits -= 32;
         }
-        bit += width as usize;
+    }
+    if bits > 0 {
+        *words.next().expect("room for every lane") = held as u32;
     }
 }
 
-/// Unpacks as many values of `width` bits (1 to 64) as `values` has places; missing words count as zero.
+/// Unpacks as many values of `width` bits (1 to 64) as `values` has places.
 pub(super) fn unpack(words: &[u32], width: u32, signed: bool, values: &mut [i64]) {
-    let mut bit = 0;
+    let mut words = words.iter();
+    let (mut held, mut bits) = (0u128, 0);
     for value in values {
-        let (word, shift) = (bit / 32, bit % 32);
-        let held = words[word..]
-            .iter()
-            .take(3)
-            .rev()
-            .fold(0u128, |held, &word| held << 32 | u128::from(word));
-        let lane = (held >> shift) as u64 & mask(width);
+        while bits < width {
+            held |= u128::from(*words.next().expect("a word for every lane")) << bits;
+            bits += 32;
+        }
+        let lane = held as u64 & mask(width);
         *value = if signed {
             sign_extend(lane, width)
         } else {
             lane as i64
         };
-        bit += width as usize;
+        held >>= width;
+        bits -= width;
     }
 }
 

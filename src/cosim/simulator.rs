@@ -198,7 +198,6 @@ impl Simulator {
             self.name(port)
         );
         if let Some(words) = self.model.words_mut(port.0) {
-            words.fill(0);
             pack(lanes, width, words);
         } else {
             let mut words = [0; 2];
