@@ -6,6 +6,5 @@ mod cosim;
 mod golden;
 mod quantizer;
 mod shared_data;
-mod streams;
 mod tensors;
 mod tests;

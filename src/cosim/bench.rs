@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::fault::{BenchError, Fault, Place, StuckStream};
 use super::probe::probe;
-use super::sink::Sink;
-use super::source::Source;
+use super::sink::StreamSink;
+use super::source::StreamSource;
 use super::stalls::{Hesitation, Stalls};
 use super::stream::{Channel, Field};
 use super::{Direction, PortId, Simulator};
@@ -39,8 +39,8 @@ const PROBE_INTERVAL: u32 = 32;
 /// ```
 pub struct Bench {
     simulator: Simulator,
-    sources: Vec<Source>,
-    sinks: Vec<Sink>,
+    sources: Vec<StreamSource>,
+    sinks: Vec<StreamSink>,
     seed: u64,
     random: ChaCha8Rng,
     reset_end: u64,
@@ -79,7 +79,7 @@ impl Bench {
     #[track_caller]
     pub fn source(&mut self, name: &str, fields: &[Field]) -> SourceId {
         let channel = Channel::new(&self.simulator, name, Direction::In, fields);
-        let mut source = Source::new(channel, self.hesitation());
+        let mut source = StreamSource::new(channel, self.hesitation());
         source.clear(&mut self.simulator);
         self.sources.push(source);
         SourceId(self.sources.len() - 1)
@@ -92,7 +92,7 @@ impl Bench {
     #[track_caller]
     pub fn sink(&mut self, name: &str, fields: &[Field]) -> SinkId {
         let channel = Channel::new(&self.simulator, name, Direction::Out, fields);
-        let mut sink = Sink::new(channel, self.hesitation());
+        let mut sink = StreamSink::new(channel, self.hesitation());
         sink.clear(&mut self.simulator);
         self.sinks.push(sink);
         SinkId(self.sinks.len() - 1)
@@ -107,13 +107,21 @@ impl Bench {
     }
 
     /// Sets how a source hesitates; at first it never does.
+    ///
+    /// # Panics
+    /// When a field of `stalls` is out of its range.
+    #[track_caller]
     pub fn stall_source(&mut self, source: SourceId, stalls: Stalls) {
-        self.sources[source.0].hesitation.stalls = stalls;
+        self.sources[source.0].hesitation.set(stalls);
     }
 
     /// Sets how a sink hesitates; at first it never does.
+    ///
+    /// # Panics
+    /// When a field of `stalls` is out of its range.
+    #[track_caller]
     pub fn stall_sink(&mut self, sink: SinkId, stalls: Stalls) {
-        self.sinks[sink.0].hesitation.stalls = stalls;
+        self.sinks[sink.0].hesitation.set(stalls);
     }
 
     /// Names the place of a wrong value in error messages, for example by token and head.
@@ -255,7 +263,7 @@ impl Bench {
     }
 
     fn is_done(&self) -> bool {
-        self.sources.iter().all(Source::is_done) && self.sinks.iter().all(Sink::is_done)
+        self.sources.iter().all(StreamSource::is_done) && self.sinks.iter().all(StreamSink::is_done)
     }
 
     fn stuck(&self, limit: u64) -> Fault {

@@ -75,7 +75,7 @@ pub struct Verilator {
     pub program: PathBuf,
     /// The C++ compiler (GCC's command line).
     pub compiler: PathBuf,
-    /// Folder of finished builds; made when missing.
+    /// Folder of finished builds; made when missing. Nothing in it is ever deleted, and all of it may be.
     pub cache: PathBuf,
 }
 

@@ -1,5 +1,6 @@
 //! A folder of finished builds, shared by threads and processes.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -10,19 +11,23 @@ use super::CosimError;
 /// Where builds go unless the caller says otherwise: `SPATTEN_CACHE`; under Cargo the package's
 /// `target/cosim-cache`; else `spatten` in the user's cache folder.
 pub(super) fn default_folder() -> PathBuf {
-    let variable = |name| {
-        std::env::var_os(name)
+    folder_by(|name| std::env::var_os(name))
+}
+
+fn folder_by(environment: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let folder = |name| {
+        environment(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    if let Some(folder) = variable("SPATTEN_CACHE") {
-        return folder;
+    if let Some(named) = folder("SPATTEN_CACHE") {
+        return named;
     }
-    if let Some(package) = variable("CARGO_MANIFEST_DIR") {
+    if let Some(package) = folder("CARGO_MANIFEST_DIR") {
         return package.join("target/cosim-cache");
     }
-    variable("XDG_CACHE_HOME")
-        .or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    folder("XDG_CACHE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
         .unwrap_or_else(std::env::temp_dir)
         .join("spatten")
 }
@@ -74,5 +79,51 @@ fn remove(folder: &Path) -> std::io::Result<()> {
         fs::remove_dir_all(folder)
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_the_named_one_then_the_packages_then_the_users() {
+        let mut environment = vec![
+            ("SPATTEN_CACHE", "/named"),
+            ("CARGO_MANIFEST_DIR", "/package"),
+            ("XDG_CACHE_HOME", "/xdg"),
+            ("HOME", "/home/me"),
+        ];
+        for expected in [
+            "/named",
+            "/package/target/cosim-cache",
+            "/xdg/spatten",
+            "/home/me/.cache/spatten",
+        ] {
+            let lookup = |name: &str| {
+                let entry = environment.iter().find(|(known, _)| *known == name);
+                entry.map(|(_, value)| value.into())
+            };
+            assert_eq!(folder_by(lookup), Path::new(expected));
+            environment.remove(0);
+        }
+        let unset = folder_by(|_| Some(OsString::new()));
+        assert_eq!(unset, std::env::temp_dir().join("spatten"));
+    }
+
+    #[test]
+    fn what_an_interrupted_build_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(".building-entry");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("old"), "").unwrap();
+        let (path, found) = entry(folder.path(), "entry", |scratch| {
+            assert!(!scratch.join("old").exists());
+            fs::write(scratch.join("new"), "made").unwrap();
+            Ok(scratch.join("new"))
+        })
+        .unwrap();
+        assert_eq!((fs::read(path).unwrap(), found), (b"made".to_vec(), false));
+        assert!(!left.exists());
     }
 }

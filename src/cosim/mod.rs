@@ -1,8 +1,14 @@
 //! Co-simulation: a design's Verilog, compiled by Verilator, driven from Rust.
 //!
-//! [`Verilator::build`] turns a [`Design`] into a shared object (kept in a cache), [`Build::start`] starts a
-//! [`Simulator`] in it, and a [`Bench`] runs words through its streams, holding them against golden ones and every
-//! handshake against its rules.
+//! - [`Design`]: Verilog text and a port list, usually made from an elaborated [`Module`](crate::hdl::Module).
+//! - [`Verilator::build`]: compiles a design into a shared object, or finds it in a cache.
+//! - [`Simulator`]: one running simulation; ports, clock and reset. A cycle is: set inputs, settle, read outputs, tick.
+//! - [`Bench`]: a simulator with sources and sinks on its streams. It compares words with golden ones, stamps every
+//!   transfer with its cycle, and checks the handshake: in every cycle, that valid and payload hold until the transfer
+//!   and that nothing is valid during reset; after a reset and now and then, that neither depends on a ready within
+//!   the cycle.
+//!
+//! An environment that fails (tools, cache, files) is a [`CosimError`]; a design that fails is a [`BenchError`].
 //!
 //! ```no_run
 //! # fn run(module: &std::sync::Arc<spatten::hdl::Module>) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,8 @@
 //! Tries other inputs within a cycle, to see that outputs do not depend on what they must not depend on.
 
 use super::fault::{Fault, Rule};
-use super::sink::Sink;
-use super::source::Source;
+use super::sink::StreamSink;
+use super::source::StreamSource;
 use super::{Direction, PortId, Simulator};
 
 /// With settled outputs: inverts every ready, and looks whether a valid or its payload follows. In a design that is
@@ -10,8 +10,8 @@ use super::{Direction, PortId, Simulator};
 /// they were.
 pub(super) fn probe(
     simulator: &mut Simulator,
-    sources: &[Source],
-    sinks: &[Sink],
+    sources: &[StreamSource],
+    sinks: &[StreamSink],
 ) -> Result<(), Fault> {
     let readies = sinks.iter().map(|sink| sink.channel.ready);
     if simulator.design().combinational {
@@ -50,7 +50,7 @@ pub(super) fn probe(
     }
 }
 
-fn offers(simulator: &Simulator, sinks: &[Sink]) -> Vec<Option<Vec<i64>>> {
+fn offers(simulator: &Simulator, sinks: &[StreamSink]) -> Vec<Option<Vec<i64>>> {
     sinks.iter().map(|sink| sink.offer(simulator)).collect()
 }
 

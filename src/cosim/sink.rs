@@ -9,7 +9,7 @@ use super::stream::Channel;
 pub(super) type Explain = Box<dyn Fn(&Place) -> String + Send>;
 
 /// The receiving end of a stream: compares words with golden ones, or keeps them.
-pub(super) struct Sink {
+pub(super) struct StreamSink {
     pub(super) channel: Channel,
     pub(super) hesitation: Hesitation,
     pub(super) explain: Option<Explain>,
@@ -29,7 +29,7 @@ pub(super) struct Sink {
     word: Vec<i64>,
 }
 
-impl Sink {
+impl StreamSink {
     pub(super) fn new(channel: Channel, hesitation: Hesitation) -> Self {
         Self {
             previous: vec![0; channel.lanes],

@@ -8,7 +8,7 @@ use super::stream::Channel;
 
 /// The sending end of a stream. It offers a word without waiting for ready, and holds it until it is taken.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct StreamSource {
     pub(super) channel: Channel,
     pub(super) hesitation: Hesitation,
     /// All words since the last reset, flat.
@@ -31,7 +31,7 @@ enum Offer {
     Taken,
 }
 
-impl Source {
+impl StreamSource {
     pub(super) fn new(channel: Channel, hesitation: Hesitation) -> Self {
         Self {
             garbage: vec![0; channel.lanes],

@@ -7,9 +7,9 @@ use rand_chacha::ChaCha8Rng;
 /// it takes one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stalls {
-    /// Chance, 0 to 1, that a stall begins in a cycle that could go on.
+    /// Chance that a stall begins in a cycle that could go on: from 0, below 1.
     pub probability: f64,
-    /// Longest stall, in cycles; lengths are uniform from 1.
+    /// Longest stall in cycles, at least 1; lengths are uniform from 1.
     pub longest: u32,
 }
 
@@ -40,7 +40,7 @@ impl Stalls {
 /// The stalls of one end of one stream, cycle by cycle.
 #[derive(Debug)]
 pub(super) struct Hesitation {
-    pub(super) stalls: Stalls,
+    stalls: Stalls,
     pub(super) random: ChaCha8Rng,
     left: u32,
 }
@@ -55,6 +55,20 @@ impl Hesitation {
             random,
             left: 0,
         }
+    }
+
+    /// Changes how often and how long it hesitates.
+    ///
+    /// # Panics
+    /// When the probability or the length is out of range.
+    #[track_caller]
+    pub(super) fn set(&mut self, stalls: Stalls) {
+        let possible = (0.0..1.0).contains(&stalls.probability) && stalls.longest >= 1;
+        assert!(
+            possible,
+            "{stalls:?}: a probability from 0 to below 1, and at least one cycle"
+        );
+        self.stalls = stalls;
     }
 
     /// Whether this cycle is a stall.
@@ -89,7 +103,7 @@ mod tests {
             (Stalls::bursts(0.1, 9), 0.1 / 0.9 * 5.0),
         ] {
             let mut hesitation = Hesitation::new(1, 1);
-            hesitation.stalls = stalls;
+            hesitation.set(stalls);
             let steps = 200_000;
             let mut waited = 0;
             for _ in 0..steps {

@@ -56,3 +56,28 @@ pub(super) fn ask(tool: &Path, argument: &[&str]) -> Result<String, CosimError> 
     answers.insert(key, answer.clone());
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_tool_is_reported_by_its_command_and_last_lines() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "seq 100; echo 'no space' >&2; exit 7"]);
+        let error = run(&mut command).unwrap_err();
+        let CosimError::ToolFailed {
+            command,
+            status,
+            output,
+        } = &error
+        else {
+            panic!("{error}")
+        };
+        assert!(command.starts_with("sh -c seq 100"), "{command}");
+        assert_eq!(status.code(), Some(7));
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!(lines.len(), REPORTED_LINES);
+        assert_eq!(lines[REPORTED_LINES - 2..], ["100", "no space"]);
+    }
+}

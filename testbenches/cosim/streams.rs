@@ -6,10 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cosim::{
-    Bench, BenchError, Design, Direction, Fault, Field, Port, Rule, SinkId, Source, SourceId,
-    Stalls, Tracing, Verilator,
+    Bench, BenchError, Design, Fault, Field, Rule, SinkId, SourceId, Stalls, Tracing, Verilator,
 };
 use spatten::hdl::elaborate;
+
+use super::design;
 
 const LATENCY: u64 = 1;
 
@@ -23,40 +24,23 @@ fn fields() -> [Field; 3] {
 
 /// The register stage, with one piece of its Verilog replaced.
 fn stage(from: &str, to: &str) -> Design {
-    let text = include_str!("cosim/skid.v");
+    let text = include_str!("skid.v");
     assert!(text.contains(from));
-    let port = |name: &str, width| Port {
-        name: name.into(),
-        width,
-        direction: if name.ends_with('i') {
-            Direction::In
-        } else {
-            Direction::Out
-        },
-    };
     let ports = [
-        ("clk_i", 1),
-        ("rst_ni", 1),
-        ("in_valid_i", 1),
-        ("in_ready_o", 1),
-        ("in_id_i", 5),
-        ("in_data_i", 36),
-        ("in_last_i", 1),
-        ("out_valid_o", 1),
-        ("out_ready_i", 1),
-        ("out_id_o", 5),
-        ("out_data_o", 36),
-        ("out_last_o", 1),
+        "clk_i",
+        "rst_ni",
+        "in_valid_i",
+        "in_ready_o",
+        "in_id_i:5",
+        "in_data_i:36",
+        "in_last_i",
+        "out_valid_o",
+        "out_ready_i",
+        "out_id_o:5",
+        "out_data_o:36",
+        "out_last_o",
     ];
-    Design {
-        top: "skid".into(),
-        sources: vec![Source {
-            file: "skid.v".into(),
-            text: text.replace(from, to),
-        }],
-        ports: ports.map(|(name, width)| port(name, width)).into(),
-        combinational: false,
-    }
+    design("skid", &text.replace(from, to), &ports, false)
 }
 
 struct Stage {
