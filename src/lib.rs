@@ -8,6 +8,7 @@ pub mod cells;
 pub mod cli;
 pub mod config;
 pub mod cosim;
+pub mod engine;
 pub mod golden;
 pub mod handoff;
 pub mod hdl;

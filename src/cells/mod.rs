@@ -1,10 +1,14 @@
 //! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
 
 pub mod adder_tree;
+pub mod credits;
 pub mod delay;
 pub mod divider;
 pub mod exp2;
 pub mod fifo;
+pub mod fork;
+pub mod lane_packer;
+pub mod lane_unpacker;
 pub mod max_tree;
 pub mod multiplier;
 pub mod popcount;

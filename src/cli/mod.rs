@@ -12,6 +12,7 @@
 mod check;
 mod explain;
 mod failure;
+mod generate;
 mod presets;
 pub mod progress;
 
@@ -43,6 +44,8 @@ enum Command {
     Presets,
     /// Validate a configuration and print every parameter and derived size
     Check(check::Args),
+    /// Write the Verilog, file list, constraints, memory inventory and manifest
+    Generate(generate::Args),
     /// Tell what a parameter means: unit, range, default, trade-off, rules
     Explain(explain::Args),
 }
@@ -51,6 +54,7 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Presets => presets::run(),
         Command::Check(args) => check::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Explain(args) => explain::run(args),
     }
 }

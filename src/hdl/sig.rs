@@ -360,6 +360,9 @@ impl<'m> Sig<'m> {
             mistake(format!("select needs one bit, got {}", self.ty));
         }
         then.same_type(otherwise, "select");
+        if then.id == otherwise.id {
+            return then;
+        }
         let op = Op::Mux {
             condition: self.id,
             then: then.id,

@@ -1,3 +1,10 @@
-//! Prob x V: the weighted sum of V vectors, normalised once per output by the reciprocal of the row's sum.
+#![doc = include_str!("README.md")]
 
+mod column;
 pub mod golden;
+mod output_scale;
+mod rtl;
+
+pub use column::ProbValueColumn;
+pub use output_scale::OutputScale;
+pub use rtl::ProbValue;

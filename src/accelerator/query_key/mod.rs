@@ -1,3 +1,8 @@
-//! Q x K: one query against the keys of its row, and the row's maximum score.
+#![doc = include_str!("README.md")]
 
+mod element;
 pub mod golden;
+mod rtl;
+
+pub use element::QueryKeyElement;
+pub use rtl::QueryKey;

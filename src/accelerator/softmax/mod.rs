@@ -1,3 +1,10 @@
-//! Softmax without division: exponentials relative to the row's maximum, their sum, and the weights for V.
+#![doc = include_str!("README.md")]
 
+mod exponent;
 pub mod golden;
+mod rtl;
+mod weights;
+
+pub use exponent::Exponent;
+pub use rtl::Softmax;
+pub use weights::Weights;

@@ -1,0 +1,5 @@
+#![doc = include_str!("README.md")]
+
+mod rtl;
+
+pub use rtl::LineBuffer;

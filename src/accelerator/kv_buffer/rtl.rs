@@ -1,0 +1,197 @@
+//! RTL of the K and V line buffer.
+
+use crate::accelerator::shape::ArrayShape;
+use crate::cells::sram::Sram;
+use crate::hdl::{About, Block, Builder, Field, Sig};
+use crate::numerics::{index_bits, value_bits};
+use crate::{net, reg};
+
+/// A ring of K or V lines that every row of a head reads from the head's first line.
+#[derive(Clone, Debug)]
+pub struct LineBuffer {
+    /// Array that the lines feed.
+    pub shape: ArrayShape,
+    /// Bits of an element.
+    pub element_bits: usize,
+    /// Lines of the ring, at least 2.
+    pub lines: usize,
+    /// Longest row in keys.
+    pub keys_per_row: usize,
+}
+
+impl LineBuffer {
+    /// Bits of a line.
+    pub fn line_bits(&self) -> usize {
+        self.shape.multipliers * self.element_bits
+    }
+
+    /// Fields of the `row` channel.
+    pub fn row_fields(&self) -> Vec<Field> {
+        let lines_doc = "lines of the head, freed with its last row";
+        vec![
+            self.shape.level_field(),
+            Field::new(
+                "live",
+                value_bits(self.keys_per_row),
+                "live keys of the row",
+            ),
+            Field::new("release", 1, "last row of its head"),
+            Field::new("lines", value_bits(self.lines), lines_doc),
+        ]
+    }
+}
+
+impl Block for LineBuffer {
+    fn name(&self) -> String {
+        format!(
+            "spatten_line_buffer_{}_w{}_n{}_k{}",
+            self.shape.name(),
+            self.element_bits,
+            self.lines,
+            self.keys_per_row
+        )
+    }
+
+    fn about(&self) -> About {
+        let mut parameters = self.shape.parameters();
+        parameters.push(("element_bits", self.element_bits.to_string()));
+        parameters.push(("lines", self.lines.to_string()));
+        parameters.push(("keys_per_row", self.keys_per_row.to_string()));
+        About {
+            purpose: "K or V line buffer: a ring of lines that is filled head by head; each row of a head reads the\n\
+                      head's lines from the first one, and the head's last row frees them."
+                .into(),
+            parameters,
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let chunks = self.shape.chunks();
+        let address_bits = index_bits(self.lines);
+        let count_bits = value_bits(self.lines);
+        let line_doc = format!(
+            "line: {} elements of {} bits",
+            self.shape.multipliers, self.element_bits
+        );
+        let fill = m.stream_in("fill", &[Field::new("data", self.line_bits(), &line_doc)]);
+        let row = m.stream_in("row", &self.row_fields());
+        let out = m.stream_out(
+            "line",
+            &[
+                Field::new("data", self.line_bits(), &line_doc),
+                Field::new("live", chunks, "vector k of the line is a live key"),
+                Field::new("last", 1, "last line of the row"),
+            ],
+        );
+        let level = row.field("level");
+        let live = row.field("live");
+        let release = row.field("release");
+        let head_lines = row.field("lines");
+
+        m.section("ring: lines held from the head's first one on");
+        reg!(m, write_address_q: address_bits, reset = 0);
+        reg!(m, base_q: address_bits, reset = 0, "first line of the head");
+        reg!(m, held_q: count_bits, reset = 0);
+        net!(m, room = held_q.lt(m.lit(self.lines as u64, count_bits)));
+        net!(m, write = fill.valid & room);
+        fill.ready.drive(room);
+        write_address_q.next_when(
+            write,
+            self.advance(m, "write", *write_address_q, m.lit(1, count_bits)),
+        );
+
+        m.section("reading: one line per step, from the head's first line");
+        reg!(m, index_q: count_bits, reset = 0, "lines of the row already read");
+        reg!(m, read_address_q: address_bits, reset = 0);
+        reg!(m, left_q: live.width(), "keys of the row not yet read");
+        net!(m, first = index_q.is(0));
+        let left = m.net("left", first.select(live, *left_q), "");
+        let per_line = self
+            .shape
+            .by_level(m, "per_line", level, "keys per line", |l| {
+                m.lit(self.shape.vectors_per_line(l) as u64, value_bits(chunks))
+            });
+        let bits = left.width().max(per_line.width());
+        let last = m.net("last", left.extend(bits).le(per_line.extend(bits)), "");
+        // A releasing row ends when all lines of its head are there, so that the ring never frees what will still come.
+        let needed = m.net(
+            "needed",
+            (last & release).select(head_lines, index_q.wrapping_add(m.lit(1, count_bits))),
+            "lines of the head that must be there",
+        );
+        net!(m, filled = held_q.ge(needed));
+        reg!(m, line_valid_q: 1, reset = 0);
+        net!(m, read = row.valid & filled & (out.ready | !line_valid_q));
+        line_valid_q.next(read | (line_valid_q & !out.ready));
+        row.ready.drive(read & last);
+        let next_index = index_q.wrapping_add(m.lit(1, count_bits));
+        index_q.next_when(read, last.select(m.lit(0, count_bits), next_index));
+        let left_after = left.extend(bits).wrapping_sub(per_line.extend(bits));
+        left_q.next_when(read, left_after.truncate(live.width()));
+
+        m.section("freeing");
+        net!(m, free = read & last & release);
+        let freed = m.net("freed", free.select(head_lines, m.lit(0, count_bits)), "");
+        let after_write = m.net(
+            "after_write",
+            held_q.wrapping_add(write.extend(count_bits)),
+            "",
+        );
+        held_q.next(after_write.wrapping_sub(freed));
+        let next_base = self.advance(m, "base", *base_q, freed);
+        base_q.next(next_base);
+        let next_address = self.advance(m, "read", *read_address_q, m.lit(1, count_bits));
+        read_address_q.next_when(read, last.select(next_base, next_address));
+
+        m.section("which vectors of the line are live keys");
+        let mut flags = Vec::new();
+        for k in 0..chunks {
+            let k_bits = value_bits(chunks.max(self.keys_per_row));
+            flags.push(left.extend(k_bits).gt(m.lit(k as u64, k_bits)));
+        }
+        let among = m.net("among", m.pack(&flags), "vector k is among the keys left");
+        let fits =
+            self.shape
+                .by_level(m, "fits", level, "vector k exists at this dimension", |l| {
+                    let vectors = self.shape.vectors_per_line(l);
+                    m.lit_big((num_bigint::BigUint::from(1u8) << vectors) - 1u8, chunks)
+                });
+        reg!(m, live_q = among & fits, when = read);
+        reg!(m, last_q = last, when = read);
+
+        m.section("memory");
+        let sram = Sram {
+            width: self.line_bits(),
+            depth: self.lines,
+        };
+        let u_lines = m.instance("u_lines", &sram);
+        u_lines
+            .input("write_enable", write)
+            .input("write_address", write_address_q)
+            .input("write_data", fill.data())
+            .input("read_enable", read)
+            .input("read_address", read_address_q);
+        let data = u_lines.output("read_data");
+        out.drive(
+            line_valid_q,
+            &[("data", data), ("live", *live_q), ("last", *last_q)],
+        );
+    }
+}
+
+impl LineBuffer {
+    /// `address + step` in the ring; `step` is at most the number of lines.
+    fn advance<'m>(&self, m: &'m Builder, name: &str, address: Sig<'m>, step: Sig<'m>) -> Sig<'m> {
+        let address_bits = address.width();
+        let sum = m.net(&format!("{name}_sum"), address + step, "");
+        if self.lines.is_power_of_two() {
+            let high = sum.slice(address_bits, sum.width() - address_bits);
+            m.unused(&format!("{name}_carry"), high, "the ring is a power of two");
+            return sum.slice(0, address_bits);
+        }
+        let lines = m.lit(self.lines as u64, sum.width());
+        let wrapped = sum.wrapping_sub(lines).truncate(address_bits);
+        sum.ge(lines).select(wrapped, sum.truncate(address_bits))
+    }
+}

@@ -1,0 +1,372 @@
+//! RTL of `prob_value`.
+
+use super::column::ProbValueColumn;
+use super::output_scale::OutputScale;
+use crate::accelerator::shape::ArrayShape;
+use crate::cells::adder_tree::AdderTree;
+use crate::cells::credits::Credits;
+use crate::cells::delay::{delay, delay_flag};
+use crate::cells::fifo::Fifo;
+use crate::cells::lane_unpacker::LaneUnpacker;
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut, Ty};
+use crate::numerics::{
+    Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, WEIGHT_BITS, log2_exact, value_bits,
+};
+use crate::{net, reg};
+
+/// Weights times V vectors, accumulated per row and scaled to outputs.
+#[derive(Clone, Debug)]
+pub struct ProbValue {
+    /// The multiplier array.
+    pub shape: ArrayShape,
+    /// Operand formats.
+    pub formats: Formats,
+    /// Weights of an input line.
+    pub lanes: usize,
+    /// Outputs per cycle; divides the smallest head dimension.
+    pub output_lanes: usize,
+}
+
+/// What the drain of a finished row needs.
+struct Finished<'m> {
+    /// Held sums per chunk of the largest dimension: one lane per element.
+    held: Vec<Sig<'m>>,
+    /// The accumulators are copied in this cycle.
+    hold: Sig<'m>,
+    /// Level of the row that `hold` finishes.
+    level: Sig<'m>,
+}
+
+impl ProbValue {
+    fn column(&self) -> ProbValueColumn {
+        ProbValueColumn {
+            banks: self.shape.banks(),
+            value_bits: self.formats.value_bits,
+            accumulator_bits: self.formats.accumulator_bits(),
+        }
+    }
+
+    fn scale(&self) -> OutputScale {
+        OutputScale {
+            formats: self.formats,
+        }
+    }
+
+    /// Sums the chunks that hold parts of one output.
+    fn fold(&self) -> AdderTree {
+        let term = Ty::signed(self.formats.accumulator_bits());
+        AdderTree::total(self.shape.chunks_per_vector(), term, 1)
+    }
+
+    /// Steps in which a row of that level leaves.
+    fn steps(&self, level: usize) -> usize {
+        (self.shape.min_dim() << level) / self.output_lanes
+    }
+
+    /// Cycles from a drain step to its outputs at the FIFO.
+    pub fn drain_latency(&self) -> usize {
+        1 + self.fold().latency() + self.scale().latency()
+    }
+
+    /// Fields of the `out` channel.
+    pub fn out_fields(&self) -> Vec<Field> {
+        let bits = self.formats.output_bits();
+        let doc = format!(
+            "{} outputs s{bits}, four fraction bits of V",
+            self.output_lanes
+        );
+        vec![
+            Field::new("data", self.output_lanes * bits, &doc),
+            Field::new("last", 1, "last outputs of the row"),
+        ]
+    }
+}
+
+impl Block for ProbValue {
+    fn name(&self) -> String {
+        format!(
+            "spatten_prob_value_{}_v{}_l{}_o{}",
+            self.shape.name(),
+            self.formats.value_bits,
+            self.lanes,
+            self.output_lanes
+        )
+    }
+
+    fn about(&self) -> About {
+        let mut parameters = self.shape.parameters();
+        parameters.push(("value_bits", self.formats.value_bits.to_string()));
+        parameters.push(("lanes", self.lanes.to_string()));
+        parameters.push(("output_lanes", self.output_lanes.to_string()));
+        About {
+            purpose: "Probability times value: each line's weights times its V vectors, accumulated per output element\n\
+                      over the row, then scaled by the reciprocal of the weights' sum."
+                .into(),
+            parameters,
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let shape = &self.shape;
+        let row = m.stream_in("row", &[shape.level_field()]);
+        let weight_doc = format!("{} weights u{WEIGHT_BITS}", self.lanes);
+        let weight = m.stream_in(
+            "weight",
+            &[Field::new("data", self.lanes * WEIGHT_BITS, &weight_doc)],
+        );
+        let line_bits = shape.multipliers * self.formats.value_bits;
+        let line_doc = format!(
+            "V line: element k of {} bits, signed",
+            self.formats.value_bits
+        );
+        let line = m.stream_in(
+            "line",
+            &[
+                Field::new("data", line_bits, &line_doc),
+                Field::new("last", 1, "last line of the row"),
+            ],
+        );
+        let reciprocal = m.stream_in(
+            "reciprocal",
+            &[
+                Field::new("r", RECIPROCAL_BITS, "1/S = r * 2^-(k + 18)"),
+                Field::new("k", RECIPROCAL_EXPONENT_BITS, "floor(log2 S)"),
+            ],
+        );
+        let out = m.stream_out("out", &self.out_fields());
+        let level = row.field("level");
+        let last = line.field("last");
+
+        m.section("weights of one V line");
+        let unpacker = LaneUnpacker {
+            shape: shape.clone(),
+            lanes: self.lanes,
+            width: WEIGHT_BITS,
+        };
+        let u_unpacker = m.instance("u_unpacker", &unpacker);
+        u_unpacker.feed("in", weight);
+        u_unpacker.input("level", level).input("finish", last);
+        let group = u_unpacker.stream("out");
+
+        m.section(
+            "a line enters with its weights; a row's last line when the held sums will be free",
+        );
+        let holds = Credits::new(m, "hold", 1);
+        let hold_room = holds.available();
+        net!(m, others = row.valid & ((!last) | hold_room));
+        net!(m, issue = group.valid & line.valid & others);
+        group.ready.drive(line.valid & others);
+        line.ready.drive(group.valid & others);
+        net!(m, row_end = issue & last);
+        row.ready.drive(row_end);
+        reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
+        first_q.next_when(issue, last);
+
+        let column = self.column();
+        m.section("control of the accumulators, delayed as the sums");
+        let accumulate = delay_flag(m, "accumulate", issue, column.sum_latency());
+        let first = delay(m, "accumulate_first", *first_q, column.sum_latency());
+        let hold = delay_flag(m, "hold", row_end, column.latency());
+        let held_level = delay(m, "row_level", level, column.latency());
+        let held = self.columns(
+            m,
+            line.data(),
+            group.data(),
+            level,
+            [issue, accumulate, first, hold],
+        );
+
+        let finished = Finished {
+            held,
+            hold,
+            level: held_level,
+        };
+        self.drain(m, finished, reciprocal, &holds, row_end, &out);
+    }
+}
+
+impl ProbValue {
+    /// The processing elements: held sums per chunk of the largest dimension.
+    fn columns<'m>(
+        &self,
+        m: &'m Builder,
+        line: Sig<'m>,
+        weights: Sig<'m>,
+        level: Sig<'m>,
+        [load, accumulate, first, hold]: [Sig<'m>; 4],
+    ) -> Vec<Sig<'m>> {
+        let shape = &self.shape;
+        let column = self.column();
+        let (elements, in_vector) = (shape.min_dim(), shape.chunks_per_vector());
+        let chunk_bits = elements * self.formats.value_bits;
+        let weights = weights.lanes(WEIGHT_BITS).to_vec();
+        let mut held = Vec::new();
+        for c in 0..in_vector {
+            m.section(&format!(
+                "columns of the chunks k with k % {in_vector} = {c}"
+            ));
+            // Chunk k belongs to vector k >> level, and so does its weight.
+            let weight = shape.by_level(m, &format!("weight{c}"), level, "weight of bank k", |l| {
+                let banks = (0..shape.banks()).map(|b| weights[(b * in_vector + c) >> l]);
+                m.pack(&banks.collect::<Vec<_>>())
+            });
+            let values: Vec<_> = (0..shape.banks())
+                .map(|b| {
+                    let chunk = line.slice((b * in_vector + c) * chunk_bits, chunk_bits);
+                    m.net(&format!("value{c}_bank{b}"), chunk, "")
+                        .lanes(self.formats.value_bits)
+                })
+                .collect();
+            let sums = m.wire(
+                &format!("held{c}"),
+                elements * column.accumulator_bits,
+                "finished sum of element k",
+            );
+            m.generate(&format!("g_column{c}"), elements, |k| {
+                let banks: Vec<_> = values.iter().map(|bank| bank.at(k)).collect();
+                let u_column = m.instance(&format!("u_column{c}"), &column);
+                u_column
+                    .input("load", load)
+                    .input("value", m.pack(&banks))
+                    .input("weight", weight)
+                    .input("accumulate", accumulate)
+                    .input("first", first)
+                    .input("hold", hold);
+                sums.drive_lane(k, u_column.output("held").as_unsigned());
+            });
+            held.push(*sums);
+        }
+        held
+    }
+
+    /// A finished row leaves in steps of `output_lanes` elements.
+    fn drain<'m>(
+        &self,
+        m: &'m Builder,
+        finished: Finished<'m>,
+        reciprocal: Stream<'m>,
+        holds: &Credits<'m>,
+        row_end: Sig<'m>,
+        out: &StreamOut<'m>,
+    ) {
+        let shape = &self.shape;
+        let most_steps = self.steps(shape.max_level());
+        let step_bits = value_bits(most_steps - 1);
+        let outputs = Fifo::new(
+            self.output_lanes * self.formats.output_bits() + 1,
+            self.drain_latency() + 2 * most_steps,
+        );
+
+        m.section("a finished row drains when all its outputs have places; then nothing stops it");
+        let places = Credits::new(m, "output", outputs.depth);
+        let room = places.available_for(most_steps);
+        reg!(m, held_q: 1, reset = 0, "the columns hold a finished row");
+        reg!(m, held_level_q = finished.level, when = finished.hold);
+        reg!(m, step_q: step_bits, reset = 0);
+        net!(m, begun = step_q.any());
+        net!(m, drain = held_q & reciprocal.valid & (room | begun));
+        let final_step = shape.by_level(m, "final_step", *held_level_q, "", |l| {
+            m.lit(self.steps(l) as u64 - 1, step_bits)
+        });
+        net!(m, at_end = step_q.equals(final_step));
+        net!(m, drained = drain & at_end);
+        let following = step_q.wrapping_add(m.lit(1, step_bits));
+        step_q.next_when(drain, at_end.select(m.lit(0, step_bits), following));
+        held_q.next(finished.hold | (held_q & !drained));
+        reciprocal.ready.drive(drained);
+
+        // The next row may finish as soon as its sums reach the held ones after this row's last step.
+        let lead = self.column().latency() + 2;
+        let release_step = shape.by_level(m, "release_step", *held_level_q, "", |l| {
+            m.lit(self.steps(l).saturating_sub(lead) as u64, step_bits)
+        });
+        net!(m, frees = drain & step_q.equals(release_step));
+        holds.count(row_end, frees);
+
+        m.section(
+            "outputs of the step: a smaller head dimension has parts of each in several chunks",
+        );
+        let words = self.chunk_words(m, &finished.held, *step_q, *held_level_q);
+        let fold = self.fold();
+        let scale = self.scale();
+        let r = delay(m, "r", reciprocal.field("r"), 1 + fold.latency());
+        let k = delay(m, "k", reciprocal.field("k"), 1 + fold.latency());
+        let wide = self.formats.accumulator_bits();
+        let data = m.per_lane(
+            "outputs",
+            self.output_lanes,
+            Ty::signed(self.formats.output_bits()),
+            "output k of the step",
+            |lane| {
+                let parts: Vec<_> = words.iter().map(|w| w.lanes(wide).at(lane)).collect();
+                let u_fold = m.instance("u_fold", &fold);
+                u_fold
+                    .input("terms", m.pack(&parts))
+                    .input("valid", m.lit(1, 1))
+                    .ignore("valid", "the stage delays one flag for all lanes");
+                let total = u_fold.output("sums").as_signed();
+                if total.width() > wide {
+                    let above = total.slice(wide, total.width() - wide);
+                    m.unused("fold_high", above, "copies of the sign");
+                }
+                let u_scale = m.instance("u_scale", &scale);
+                u_scale
+                    .input("sum", total.truncate(wide))
+                    .input("r", r)
+                    .input("k", k);
+                u_scale.output("out")
+            },
+        );
+        let valid = delay_flag(m, "output_valid", drain, self.drain_latency());
+        let last = delay(m, "output_last", at_end, self.drain_latency());
+        let ready = m.wire("output_ready", 1, "");
+        m.never(valid & !ready, "outputs found no place");
+        let stream = Stream::new(
+            valid,
+            ready,
+            vec![("data".into(), data), ("last".into(), last)],
+        );
+        let stream = m.through("u_output_fifo", &outputs, stream);
+        places.count(drain, stream.valid & out.ready);
+        out.connect(stream);
+    }
+
+    /// Per chunk the held sums of this step, zero where the chunk has no part in the outputs; registered.
+    fn chunk_words<'m>(
+        &self,
+        m: &'m Builder,
+        held: &[Sig<'m>],
+        step: Sig<'m>,
+        level: Sig<'m>,
+    ) -> Vec<Sig<'m>> {
+        let word = self.output_lanes * self.formats.accumulator_bits();
+        let offset_bits = log2_exact(self.shape.min_dim() / self.output_lanes);
+        let chunk_bits = step.width().saturating_sub(offset_bits);
+        held.iter()
+            .enumerate()
+            .map(|(c, &held)| {
+                let words = held.lanes(word).to_vec();
+                let (last, others) = words.split_last().expect("a chunk has elements");
+                let chosen = if others.is_empty() {
+                    *last
+                } else {
+                    let offset = step.slice(0, offset_bits);
+                    let arms: Vec<_> = (0u64..).zip(others.iter().copied()).collect();
+                    m.case(&format!("chosen{c}"), offset, &arms, *last, "")
+                };
+                let part = self.shape.by_level(m, &format!("part{c}"), level, "", |l| {
+                    let mine = (c & ((1 << l) - 1)) as u64;
+                    if l == 0 || chunk_bits == 0 {
+                        m.lit(1, 1)
+                    } else {
+                        step.slice(offset_bits, chunk_bits).is(mine)
+                    }
+                });
+                let register = m.register(&format!("chunk{c}_q"), word, None, "");
+                register.next(chosen & part.repeat(word));
+                *register
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,158 @@
+//! Weights by error feedback: the running sum of exponentials, rounded once, is handed out in whole weights.
+
+use crate::cells::delay::{delay, delay_flag};
+use crate::hdl::{About, Block, Builder, Sig};
+use crate::numerics::{EXPONENTIAL_BITS, SUM_BITS, WEIGHT_BITS, WEIGHT_SHIFT, index_bits};
+use crate::{net, reg};
+
+/// c starts a row at 32; per key c += e, ev = c >> 6, c &= 63; S is the sum of the row's weights.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// Keys per line.
+    pub lanes: usize,
+}
+
+impl Weights {
+    /// Levels of the prefix sum over a line.
+    fn levels(&self) -> usize {
+        if self.lanes == 1 {
+            0
+        } else {
+            index_bits(self.lanes)
+        }
+    }
+
+    /// Cycles from a line of exponentials to its weights and, with the last line, the row's sum.
+    pub fn latency(&self) -> usize {
+        self.levels() + 2
+    }
+}
+
+impl Block for Weights {
+    fn name(&self) -> String {
+        format!("spatten_weights_l{}", self.lanes)
+    }
+
+    fn about(&self) -> About {
+        About {
+            purpose: "Weights by error feedback: the rounding error of each weight is carried to the next key, so that\n\
+                      the weights of a row add up to its sum exactly."
+                .into(),
+            parameters: vec![
+                ("lanes", self.lanes.to_string()),
+                ("latency", self.latency().to_string()),
+            ],
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let e = m.input(
+            "e",
+            self.lanes * EXPONENTIAL_BITS,
+            "exponential of key k, 0 for a dead key",
+        );
+        let valid = m.input("valid", 1, "a line enters");
+        let last = m.input("last", 1, "last line of the row");
+        let weight = m.output("weight", self.lanes * WEIGHT_BITS, "weight of key k");
+        let valid_out = m.output("valid", 1, "a line leaves");
+        let last_out = m.output("last", 1, "last line of the row");
+        let sum = m.output("sum", SUM_BITS, "S of the row; with its last line");
+
+        m.section("prefix sums over the line: lane k holds e of keys 0 to k");
+        let prefix_bits = EXPONENTIAL_BITS + self.levels();
+        let mut prefix: Vec<Sig> = e
+            .lanes(EXPONENTIAL_BITS)
+            .to_vec()
+            .into_iter()
+            .map(|lane| lane.extend(prefix_bits))
+            .collect();
+        for level in 0..self.levels() {
+            let reach = 1 << level;
+            prefix = (0..self.lanes)
+                .map(|k| {
+                    let value = match k.checked_sub(reach) {
+                        Some(below) => prefix[k].wrapping_add(prefix[below]),
+                        None => prefix[k],
+                    };
+                    let register =
+                        m.register(&format!("prefix{level}_{k}_q"), value.ty(), None, "");
+                    register.next(value);
+                    *register
+                })
+                .collect();
+        }
+
+        m.section("the carry of the lines before joins; its whole units have been handed out");
+        let line_valid = delay_flag(m, "line_valid", valid, self.levels());
+        let line_last = delay(m, "line_last", last, self.levels());
+        let start = m.constant(
+            "CARRY_START",
+            1 << (WEIGHT_SHIFT - 1),
+            WEIGHT_SHIFT,
+            "one half",
+        );
+        reg!(m, carry_q: WEIGHT_SHIFT, reset = 1 << (WEIGHT_SHIFT - 1), "in 1/64 of a weight");
+        let total_bits = prefix_bits + 1;
+        let carry = carry_q.extend(prefix_bits);
+        let totals: Vec<Sig> = prefix
+            .iter()
+            .enumerate()
+            .map(|(k, value)| m.net(&format!("total{k}"), *value + carry, ""))
+            .collect();
+        let end = totals[self.lanes - 1];
+        carry_q.next_when(
+            line_valid,
+            line_last.select(start, end.slice(0, WEIGHT_SHIFT)),
+        );
+        let end_units = end.slice(WEIGHT_SHIFT, total_bits - WEIGHT_SHIFT);
+        reg!(
+            m,
+            end_units_q = end_units,
+            "whole units handed out after the line"
+        );
+        let units: Vec<Sig> = totals
+            .iter()
+            .enumerate()
+            .map(|(k, total)| {
+                if k + 1 == self.lanes {
+                    return end_units_q.resize(WEIGHT_BITS);
+                }
+                let above = WEIGHT_SHIFT + WEIGHT_BITS;
+                let rest = m.cat(&[
+                    total.slice(above, total_bits - above),
+                    total.slice(0, WEIGHT_SHIFT),
+                ]);
+                m.unused(&format!("total{k}_rest"), rest, "a weight has 16 bits");
+                let units = total.slice(WEIGHT_SHIFT, WEIGHT_BITS);
+                let register = m.register(&format!("units{k}_q"), units.ty(), None, "");
+                register.next(units);
+                *register
+            })
+            .collect();
+
+        m.section("weights: differences of the whole units");
+        let unit_valid = delay_flag(m, "unit_valid", line_valid, 1);
+        let unit_last = delay(m, "unit_last", line_last, 1);
+        let weights: Vec<Sig> = (0..self.lanes)
+            .map(|k| {
+                let below = k.checked_sub(1).map(|below| units[below]);
+                below.map_or(units[k], |below| units[k].wrapping_sub(below))
+            })
+            .collect();
+        reg!(m, weight_q = m.pack(&weights));
+
+        m.section("sum of the row");
+        reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
+        first_q.next_when(unit_valid, unit_last);
+        reg!(m, sum_q: SUM_BITS);
+        let line_units = end_units_q.extend(SUM_BITS);
+        net!(m, so_far = first_q.select(m.lit(0, SUM_BITS), sum_q));
+        sum_q.next_when(unit_valid, so_far.wrapping_add(line_units));
+
+        weight.drive(weight_q);
+        valid_out.drive(delay_flag(m, "weight_valid", unit_valid, 1));
+        last_out.drive(delay(m, "weight_last", unit_last, 1));
+        sum.drive(sum_q);
+    }
+}

@@ -1,0 +1,225 @@
+//! The attention core: K and V buffers, `query_key`, `softmax` and `prob_value`, joined by streams.
+
+use super::kv_buffer::LineBuffer;
+use super::prob_value::ProbValue;
+use super::query_key::QueryKey;
+use super::shape::ArrayShape;
+use super::softmax::Softmax;
+use crate::cells::fifo::Fifo;
+use crate::cells::fork::Fork;
+use crate::config::Config;
+use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::numerics::Formats;
+
+/// One head after another: K and V lines fill the buffers, query rows enter, output rows leave in order.
+#[derive(Clone, Debug)]
+pub struct AttentionCore {
+    /// Configuration name, part of the module name.
+    pub name: String,
+    /// Both multiplier arrays.
+    pub shape: ArrayShape,
+    /// Operand formats.
+    pub formats: Formats,
+    /// Scores and weights per line.
+    pub softmax_lanes: usize,
+    /// Outputs per cycle.
+    pub output_lanes: usize,
+    /// Lines of the K buffer.
+    pub key_lines: usize,
+    /// Lines of the V buffer.
+    pub value_lines: usize,
+    /// Lines of the score ring.
+    pub score_lines: usize,
+    /// Longest row in keys.
+    pub keys_per_row: usize,
+    /// Rows between `query_key` and `prob_value`.
+    pub rows_in_flight: usize,
+}
+
+impl AttentionCore {
+    /// The core of a configuration.
+    pub fn new(config: &Config) -> Self {
+        AttentionCore {
+            name: config.name.clone(),
+            shape: ArrayShape {
+                multipliers: config.array.multipliers,
+                head_dims: config.array.head_dims.clone(),
+            },
+            formats: config.formats(),
+            softmax_lanes: config.softmax.lanes,
+            output_lanes: config.output.lanes,
+            key_lines: config.buffers.key_lines,
+            value_lines: config.buffers.value_lines,
+            score_lines: config.buffers.score_lines,
+            keys_per_row: config.limits.keys_per_row,
+            rows_in_flight: config.schedule.rows_in_flight,
+        }
+    }
+
+    /// The K buffer.
+    pub fn key_buffer(&self) -> LineBuffer {
+        LineBuffer {
+            shape: self.shape.clone(),
+            element_bits: self.formats.key_bits,
+            lines: self.key_lines,
+            keys_per_row: self.keys_per_row,
+        }
+    }
+
+    /// The V buffer.
+    pub fn value_buffer(&self) -> LineBuffer {
+        LineBuffer {
+            element_bits: self.formats.value_bits,
+            lines: self.value_lines,
+            ..self.key_buffer()
+        }
+    }
+
+    /// The Q x K stage.
+    pub fn query_key(&self) -> QueryKey {
+        QueryKey {
+            shape: self.shape.clone(),
+            formats: self.formats,
+            lanes: self.softmax_lanes,
+        }
+    }
+
+    /// The softmax stage.
+    pub fn softmax(&self) -> Softmax {
+        Softmax {
+            formats: self.formats,
+            lanes: self.softmax_lanes,
+            score_lines: self.score_lines,
+            rows_in_flight: self.rows_in_flight,
+        }
+    }
+
+    /// The Prob x V stage.
+    pub fn prob_value(&self) -> ProbValue {
+        ProbValue {
+            shape: self.shape.clone(),
+            formats: self.formats,
+            lanes: self.softmax_lanes,
+            output_lanes: self.output_lanes,
+        }
+    }
+
+    /// Fields of the `row` channel.
+    pub fn row_fields(&self) -> Vec<Field> {
+        let mut fields = self.query_key().row_fields();
+        let of_buffer = self.key_buffer().row_fields();
+        fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
+        fields.extend(self.softmax().scale_fields());
+        fields
+    }
+
+    /// One branch of the row descriptor: the named fields, waiting for their stage.
+    fn branch<'m>(
+        &self,
+        m: &'m Builder,
+        fork: crate::hdl::Instance<'m>,
+        (index, name, depth): (usize, &str, usize),
+        row: &Stream<'m>,
+        fields: &[&str],
+    ) -> Stream<'m> {
+        let branch = fork.stream(&format!("out{index}"));
+        let fields = fields.iter().map(|f| ((*f).to_owned(), row.field(f)));
+        let stream = Stream::new(branch.valid, branch.ready, fields.collect());
+        let fifo = Fifo::new(stream.width(), depth);
+        m.through(&format!("u_{name}_fifo"), &fifo, stream)
+    }
+}
+
+impl Block for AttentionCore {
+    fn name(&self) -> String {
+        format!("spatten_{}_attention_core", self.name)
+    }
+
+    fn about(&self) -> About {
+        let mut parameters = self.shape.parameters();
+        for (name, value) in [
+            ("query_bits", self.formats.query_bits),
+            ("key_bits", self.formats.key_bits),
+            ("value_bits", self.formats.value_bits),
+            ("softmax_lanes", self.softmax_lanes),
+            ("output_lanes", self.output_lanes),
+            ("key_lines", self.key_lines),
+            ("value_lines", self.value_lines),
+            ("score_lines", self.score_lines),
+            ("keys_per_row", self.keys_per_row),
+            ("rows_in_flight", self.rows_in_flight),
+        ] {
+            parameters.push((name, value.to_string()));
+        }
+        About {
+            purpose: "Attention core: softmax(q K^T * scale) V for query rows of one head after another.\n\
+                      \n\
+                      key   -> K buffer -> query_key -> softmax -> prob_value -> out\n\
+                      value -> V buffer --------------------------^\n\
+                      row   -> one descriptor per query row, forked to every stage"
+                .into(),
+            parameters,
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let (keys, values) = (self.key_buffer(), self.value_buffer());
+        let elements = self.shape.multipliers;
+        let line = |bits: usize, what: &str| {
+            let doc = format!("{what} line: element k of {bits} bits, signed");
+            [Field::new("data", elements * bits, &doc)]
+        };
+        let key = m.stream_in("key", &line(self.formats.key_bits, "K"));
+        let value = m.stream_in("value", &line(self.formats.value_bits, "V"));
+        let row = m.stream_in("row", &self.row_fields());
+        let out = m.stream_out("out", &self.prob_value().out_fields());
+
+        m.section("every stage gets its part of the row descriptor");
+        let u_fork = m.instance("u_row_fork", &Fork { branches: 5 });
+        u_fork.input("in_valid", row.valid);
+        row.ready.drive(u_fork.output("in_ready"));
+        let rows = self.rows_in_flight;
+        let buffer = ["level", "live", "release", "lines"];
+        let key_row = self.branch(m, u_fork, (0, "key_row", 2), &row, &buffer);
+        let query = self.branch(m, u_fork, (1, "query", 2), &row, &["query", "level"]);
+        let scale_fields = ["mantissa", "pre", "post"];
+        let scale = self.branch(m, u_fork, (2, "scale", rows), &row, &scale_fields);
+        let value_row = self.branch(m, u_fork, (3, "value_row", rows), &row, &buffer);
+        let prob_row = self.branch(m, u_fork, (4, "prob_row", rows), &row, &["level"]);
+
+        m.section("scores");
+        let u_keys = m.instance("u_key_buffer", &keys);
+        u_keys.feed("fill", key).feed("row", key_row);
+        let u_query_key = m.instance("u_query_key", &self.query_key());
+        u_query_key
+            .feed("row", query)
+            .feed("line", u_keys.stream("line"));
+
+        m.section("weights");
+        let u_softmax = m.instance("u_softmax", &self.softmax());
+        u_softmax
+            .feed("score", u_query_key.stream("score"))
+            .feed("maximum", u_query_key.stream("maximum"))
+            .feed("scale", scale);
+
+        m.section("outputs");
+        let u_values = m.instance("u_value_buffer", &values);
+        u_values.feed("fill", value).feed("row", value_row);
+        let value_line = u_values.stream("line");
+        m.unused(
+            "value_live",
+            value_line.field("live"),
+            "dead keys have weight zero",
+        );
+        let fields = ["data", "last"].map(|f| (f.to_owned(), value_line.field(f)));
+        let value_line = value_line.with_fields(fields.into());
+        let u_prob_value = m.instance("u_prob_value", &self.prob_value());
+        u_prob_value
+            .feed("row", prob_row)
+            .feed("weight", u_softmax.stream("weight"))
+            .feed("line", value_line)
+            .feed("reciprocal", u_softmax.stream("reciprocal"));
+        out.connect(u_prob_value.stream("out"));
+    }
+}

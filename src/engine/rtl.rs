@@ -1,0 +1,109 @@
+//! The RTL engine: the emitted attention core in Verilator.
+
+use super::streams::{CoreFields, LayerError, LayerStreams};
+use crate::accelerator::top::AttentionCore;
+use crate::config::Config;
+use crate::cosim::{Bench, BenchError, CosimError, Design, SinkId, SourceId, Tracing, Verilator};
+use crate::golden::layer::LayerOperands;
+use crate::hdl::elaborate;
+use thiserror::Error;
+
+/// Cycles without an end after which a layer counts as stuck, per input word.
+const CYCLES_PER_WORD: u64 = 1000;
+
+/// Why the RTL gave no result.
+#[derive(Debug, Error)]
+pub enum RtlError {
+    /// The layer does not fit the configuration.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The simulation could not be built or started.
+    #[error(transparent)]
+    Cosim(#[from] CosimError),
+    /// A stream broke its rules or stuck.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+}
+
+/// The attention core of a configuration, running.
+pub struct RtlEngine {
+    core: AttentionCore,
+    bench: Bench,
+    key: SourceId,
+    value: SourceId,
+    row: SourceId,
+    out: SinkId,
+    /// Output words taken so far.
+    taken: usize,
+}
+
+/// What one layer gave.
+pub struct LayerResult {
+    /// [heads][queries][d], in V's units with four fraction bits.
+    pub outputs: Vec<Vec<Vec<i64>>>,
+    /// Clock cycles from the layer's first input to its last output.
+    pub cycles: u64,
+}
+
+impl RtlEngine {
+    /// Builds (or finds built) and resets the core of `config`; `seed` fills memories and registers before use.
+    ///
+    /// # Errors
+    /// [`RtlError::Cosim`] when a tool is missing or fails.
+    pub fn new(config: &Config, verilator: &Verilator, seed: u64) -> Result<Self, RtlError> {
+        let core = AttentionCore::new(config);
+        let design = Design::from(&elaborate(&core));
+        let simulator = verilator.build(&design, Tracing::Off)?.start(seed)?;
+        let fields = CoreFields::new(&core);
+        let mut bench = Bench::new(simulator, seed);
+        let key = bench.source("key", &fields.key);
+        let value = bench.source("value", &fields.value);
+        let row = bench.source("row", &fields.row);
+        let out = bench.sink("out", &fields.out);
+        bench.reset(4)?;
+        Ok(RtlEngine {
+            core,
+            bench,
+            key,
+            value,
+            row,
+            out,
+            taken: 0,
+        })
+    }
+
+    /// Attends one layer.
+    ///
+    /// # Errors
+    /// [`RtlError`] when the layer does not fit, or the design breaks a rule of its streams.
+    pub fn attend_layer(&mut self, layer: &LayerOperands) -> Result<LayerResult, RtlError> {
+        let streams = LayerStreams::new(&self.core, layer)?;
+        let start = self.bench.simulator().cycle();
+        let rows = streams.row.len();
+        let inputs = streams.key.len() + streams.value.len() + rows;
+        self.bench.send(self.key, &streams.key);
+        self.bench.send(self.value, &streams.value);
+        self.bench.send(self.row, &streams.row);
+        let words = rows * streams.words_per_row;
+        self.bench.collect(self.out, words);
+        self.bench.run(inputs as u64 * CYCLES_PER_WORD)?;
+        let cycles = self.bench.simulator().cycle() - start;
+        let lanes = self.core.output_lanes;
+        let collected = self.bench.collected(self.out);
+        let collected = &collected[self.taken * (lanes + 1)..];
+        self.taken += words;
+        let outputs: Vec<Vec<i64>> = collected
+            .chunks(streams.words_per_row * (lanes + 1))
+            .map(|row| {
+                row.chunks(lanes + 1)
+                    .flat_map(|word| word[..lanes].to_vec())
+                    .collect()
+            })
+            .collect();
+        let queries = layer.live_keys.len();
+        Ok(LayerResult {
+            outputs: outputs.chunks(queries).map(<[_]>::to_vec).collect(),
+            cycles,
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! A layer as the words of the attention core's streams.
+
+use crate::accelerator::shape::ArrayShape;
+use crate::accelerator::top::AttentionCore;
+use crate::cosim::Field;
+use crate::golden::layer::LayerOperands;
+use thiserror::Error;
+
+/// Why a layer does not fit a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LayerError {
+    /// The head dimension is not among those supported at run time.
+    #[error(
+        "head dimension {head_dim}: the configuration supports {supported}; choose another, or change array.head_dims"
+    )]
+    HeadDim {
+        /// The layer's.
+        head_dim: usize,
+        /// Those of the configuration.
+        supported: String,
+    },
+    /// More keys than a row may have.
+    #[error(
+        "{keys} keys: the configuration takes at most {limit} per row; choose a larger one, or raise limits.keys_per_row"
+    )]
+    Keys {
+        /// The layer's.
+        keys: usize,
+        /// The configuration's.
+        limit: usize,
+    },
+}
+
+/// The words of a layer, per input channel, in the order in which the core takes them.
+pub struct LayerStreams {
+    /// K lines, KV head after KV head.
+    pub key: Vec<Vec<i64>>,
+    /// V lines, KV head after KV head.
+    pub value: Vec<Vec<i64>>,
+    /// Row descriptors: all queries of head 0, of head 1, ...
+    pub row: Vec<Vec<i64>>,
+    /// Output words per row.
+    pub words_per_row: usize,
+}
+
+/// Fields of the core's input channels `key`, `value` and `row` and of its output channel `out`, for a bench.
+pub struct CoreFields {
+    /// `key` channel.
+    pub key: Vec<Field>,
+    /// `value` channel.
+    pub value: Vec<Field>,
+    /// `row` channel.
+    pub row: Vec<Field>,
+    /// `out` channel.
+    pub out: Vec<Field>,
+}
+
+impl CoreFields {
+    /// The channels of `core`.
+    pub fn new(core: &AttentionCore) -> Self {
+        let formats = core.formats;
+        let multipliers = core.shape.multipliers;
+        let row = core
+            .row_fields()
+            .into_iter()
+            .map(|field| match field.name.as_str() {
+                "query" => Field::signed("query", formats.query_bits).lanes(core.shape.max_dim()),
+                name => Field::unsigned(name, field.ty.width),
+            })
+            .collect();
+        CoreFields {
+            key: vec![Field::signed("data", formats.key_bits).lanes(multipliers)],
+            value: vec![Field::signed("data", formats.value_bits).lanes(multipliers)],
+            row,
+            out: vec![
+                Field::signed("data", formats.output_bits()).lanes(core.output_lanes),
+                Field::unsigned("last", 1),
+            ],
+        }
+    }
+}
+
+/// Vectors side by side in lines of the array: lane i is element i % d of vector i / d; the last line is filled
+/// up with zeros.
+pub fn lines(shape: &ArrayShape, vectors: &[Vec<i64>]) -> Vec<Vec<i64>> {
+    let head_dim = vectors.first().map_or(shape.max_dim(), Vec::len);
+    vectors
+        .chunks(shape.multipliers / head_dim)
+        .map(|chunk| {
+            let mut line = chunk.concat();
+            line.resize(shape.multipliers, 0);
+            line
+        })
+        .collect()
+}
+
+impl LayerStreams {
+    /// The words of `layer` for `core`.
+    ///
+    /// # Errors
+    /// [`LayerError`] when the layer does not fit the configuration.
+    ///
+    /// # Panics
+    /// When the layer's tensors disagree in shape.
+    pub fn new(core: &AttentionCore, layer: &LayerOperands) -> Result<Self, LayerError> {
+        let shape = &core.shape;
+        let head_dim = layer.keys[0][0].len();
+        let Some(level) = shape.level_of(head_dim) else {
+            let supported: Vec<_> = shape.head_dims.iter().map(usize::to_string).collect();
+            return Err(LayerError::HeadDim {
+                head_dim,
+                supported: supported.join(", "),
+            });
+        };
+        let keys = layer.keys[0].len();
+        if keys > core.keys_per_row {
+            return Err(LayerError::Keys {
+                keys,
+                limit: core.keys_per_row,
+            });
+        }
+        let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
+        let head_lines = keys.div_ceil(shape.vectors_per_line(level));
+        Ok(LayerStreams {
+            key: layer.keys.iter().flat_map(key_lines).collect(),
+            value: layer.values.iter().flat_map(key_lines).collect(),
+            row: row_words(core, layer, level, head_lines),
+            words_per_row: head_dim / core.output_lanes,
+        })
+    }
+
+    /// Output words of a row with the given outputs.
+    pub fn output_words(core: &AttentionCore, outputs: &[i64]) -> Vec<Vec<i64>> {
+        let words = outputs.chunks(core.output_lanes);
+        let count = words.len();
+        words
+            .enumerate()
+            .map(|(index, lanes)| {
+                let mut word = lanes.to_vec();
+                word.push(i64::from(index + 1 == count));
+                word
+            })
+            .collect()
+    }
+}
+
+fn row_words(
+    core: &AttentionCore,
+    layer: &LayerOperands,
+    level: usize,
+    head_lines: usize,
+) -> Vec<Vec<i64>> {
+    let heads = layer.queries.len();
+    let mut words = Vec::new();
+    for head in 0..heads {
+        let last_of_group = head + 1 == heads || layer.kv_head(head + 1) != layer.kv_head(head);
+        let scale = layer.scales[head];
+        let queries = &layer.queries[head];
+        for (row, query) in queries.iter().enumerate() {
+            let release = last_of_group && row + 1 == queries.len();
+            let mut word = query.clone();
+            word.resize(core.shape.max_dim(), 0);
+            word.extend([
+                level as i64,
+                layer.live_keys[row] as i64,
+                i64::from(release),
+                head_lines as i64,
+                scale.mantissa,
+                i64::from(scale.pre),
+                i64::from(scale.post),
+            ]);
+            words.push(word);
+        }
+    }
+    words
+}
