@@ -160,7 +160,7 @@ impl Block for AdderTree {
             parameters: vec![
                 ("lanes", format!("{} of {}", self.lanes, self.term)),
                 ("result levels", levels.join(", ")),
-                ("registers", format!("every {} levels", self.levels_per_stage)),
+                ("registers", tree::registers(self.levels_per_stage)),
                 ("latency", format!("{} cycles", self.latency())),
             ],
             source: file!(),
@@ -215,11 +215,9 @@ impl AdderTree {
         let ty = self.word_at(level);
         let zero = m.lit(0, words.ty.width);
         let pairs = Pairs::new(m, &format!("padded{level}"), words, zero);
-        let sums = m.per_lane(&format!("sum{level}"), pairs.count(), ty, "", |k| {
-            let (low, high) = pairs.at(k);
+        pairs.map(m, &format!("sum{level}"), ty, |low, high| {
             (low + high).resize(ty.width)
-        });
-        sums.lanes(ty)
+        })
     }
 
     /// Sums of neighbouring lanes where a level this deep is asked for; else the sums of the level before.
@@ -232,11 +230,9 @@ impl AdderTree {
     ) -> Lanes<'m> {
         let ty = self.word_at(level);
         let first = self.result_levels.partition_point(|&l| l < level) as u64;
-        let last_number = (1 << select.width()) - 1;
-        let is_deep = if first == last_number {
-            select.is(first)
-        } else {
-            select.ge(m.lit(first, select.width()))
+        let is_deep = match select.width() {
+            1 => select,
+            width => select.ge(m.lit(first, width)),
         };
         let deep = m.net(
             &format!("deep{level}"),

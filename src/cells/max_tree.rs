@@ -68,7 +68,7 @@ impl Block for MaxTree {
                 .into(),
             parameters: vec![
                 ("lanes", format!("{} of {}", self.lanes, self.word())),
-                ("registers", format!("every {} levels", self.levels_per_stage)),
+                ("registers", tree::registers(self.levels_per_stage)),
                 ("latency", format!("{} cycles", self.latency())),
             ],
             source: file!(),
@@ -96,15 +96,13 @@ impl Block for MaxTree {
         for level in 1..=tree::depth(lanes) {
             m.section(&format!("level {level}: the larger of two"));
             let pairs = Pairs::new(m, &format!("padded{level}"), words, lowest);
-            let larger = m.per_lane(&format!("max{level}"), pairs.count(), word, "", |k| {
-                let (low, high) = pairs.at(k);
+            words = pairs.map(m, &format!("max{level}"), word, |low, high| {
                 high.gt(low).select(high, low)
             });
-            words = larger.lanes(word);
             if level.is_multiple_of(self.levels_per_stage) || level == tree::depth(lanes) {
                 let name = format!("max{level}_q");
-                let register = m.register(&name, larger.width(), None, "");
-                register.next(larger);
+                let register = m.register(&name, words.bus.width(), None, "");
+                register.next(words.bus);
                 words = register.lanes(word);
             }
         }

@@ -60,7 +60,7 @@ impl Block for Popcount {
 
     fn about(&self) -> About {
         let registers = match self.levels_per_stage {
-            Some(levels) => format!("every {levels} levels"),
+            Some(levels) => tree::registers(levels),
             None => "none".into(),
         };
         About {
@@ -91,14 +91,13 @@ impl Block for Popcount {
             let bits = value_bits(group);
             let zero = m.lit(0, counts.ty.width);
             let pairs = Pairs::new(m, &format!("padded{level}"), counts, zero);
-            let ones = m.per_lane(&format!("ones{level}"), pairs.count(), bits, "", |k| {
-                let (low, high) = pairs.at(k);
+            counts = pairs.map(m, &format!("ones{level}"), bits.into(), |low, high| {
                 (low + high).resize(bits)
             });
-            counts = ones.lanes(bits);
             if self.is_registered_after(level) {
-                let register = m.register(&format!("ones{level}_q"), ones.width(), None, "");
-                register.next(ones);
+                let name = format!("ones{level}_q");
+                let register = m.register(&name, counts.bus.width(), None, "");
+                register.next(counts.bus);
                 counts = register.lanes(bits);
             }
         }

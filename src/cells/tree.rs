@@ -1,10 +1,18 @@
 //! What the trees of the cells share: how deep they are, and neighbouring lanes as pairs.
 
-use crate::hdl::{Builder, LaneIndex, Lanes, Sig, Ty};
+use crate::hdl::{Builder, Lanes, Sig, Ty};
 
 /// Levels of the tree over `lanes` lanes: log2, rounded up.
 pub(super) fn depth(lanes: usize) -> usize {
     lanes.next_power_of_two().trailing_zeros() as usize
+}
+
+/// Where the registers of a tree are, in words.
+pub(super) fn registers(levels_per_stage: usize) -> String {
+    match levels_per_stage {
+        1 => "after every level".into(),
+        levels => format!("after every {levels} levels, and the last"),
+    }
 }
 
 /// Neighbouring lanes of a bus, two by two; an odd last lane is paired with `neutral`.
@@ -28,23 +36,30 @@ impl<'m> Pairs<'m> {
         }
     }
 
-    /// How many pairs there are.
-    pub(super) fn count(&self) -> usize {
-        self.pairs.lanes
+    /// What `join` makes of each pair, lane by lane: a loop in Verilog, or a plain net for a single pair.
+    #[track_caller]
+    pub(super) fn map(
+        &self,
+        m: &'m Builder,
+        name: &str,
+        ty: Ty,
+        join: impl Fn(Sig<'m>, Sig<'m>) -> Sig<'m>,
+    ) -> Lanes<'m> {
+        let bus = if self.pairs.lanes == 1 {
+            let (low, high) = self.split(self.pairs.lane(0));
+            m.net(name, join(low, high).as_unsigned(), "")
+        } else {
+            m.per_lane(name, self.pairs.lanes, ty, "", |k| {
+                let (low, high) = self.split(self.pairs.at(k));
+                join(low, high)
+            })
+        };
+        bus.lanes(ty)
     }
 
-    /// The lower and the upper lane of the pair that this iteration of a generate loop is about.
-    pub(super) fn at(&self, index: LaneIndex<'m>) -> (Sig<'m>, Sig<'m>) {
-        let pair = self.pairs.at(index);
-        let width = self.lane.width;
-        let [low, high] = [0, width].map(|lo| {
-            let lane = pair.slice(lo, width);
-            if self.lane.signed {
-                lane.as_signed()
-            } else {
-                lane
-            }
-        });
-        (low, high)
+    /// The lower and the upper lane of a pair.
+    fn split(&self, pair: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
+        let lanes = pair.lanes(self.lane);
+        (lanes.lane(0), lanes.lane(1))
     }
 }

@@ -1,8 +1,9 @@
 //! The exponential table unit in hardware.
 
 use super::golden::{POSITION_BITS, SLOPE_BITS, TABLE_INDEX_BITS, VALUE_BITS, table};
-use crate::cells::delay::delay_flag;
-use crate::hdl::{About, Block, Builder};
+use crate::cells::delay::{delay, delay_flag};
+use crate::cells::multiplier::Multiplier;
+use crate::hdl::{About, Block, Builder, Ty};
 use crate::numerics::{EXPONENT_BITS, EXPONENT_FRACTION_BITS, EXPONENTIAL_BITS};
 use crate::{net, reg};
 
@@ -11,10 +12,10 @@ use crate::{net, reg};
 /// | stage | work                                                               |
 /// |-------|--------------------------------------------------------------------|
 /// | 1     | the table entry (value, slope) of the 6 leading fraction bits      |
-/// | 2     | slope times the position behind the entry                          |
-/// | 3     | the rounded fall subtracted from the value, in one subtraction     |
-/// | 4     | shifted right by the integer part, one bit more than the result    |
-/// | 5     | rounded half up                                                    |
+/// | 2, 3  | slope times the position behind the entry                          |
+/// | 4     | the rounded fall subtracted from the value, in one subtraction     |
+/// | 5     | shifted right by the integer part, one bit more than the result    |
+/// | 6     | rounded half up                                                    |
 ///
 /// - Latency: [`Exp2::LATENCY`] cycles; interval: 1 cycle.
 /// - Stalls: none; `valid_o` is `valid_i` delayed, and values of cycles without `valid_i` are not meant to be read.
@@ -23,7 +24,7 @@ pub struct Exp2;
 
 impl Exp2 {
     /// Cycles from x to e.
-    pub const LATENCY: usize = 5;
+    pub const LATENCY: usize = 6;
 }
 
 impl Block for Exp2 {
@@ -73,20 +74,32 @@ impl Block for Exp2 {
             EXPONENT_FRACTION_BITS,
             EXPONENT_BITS - EXPONENT_FRACTION_BITS,
         );
-        reg!(m, octave_1_q = octave);
+        reg!(m, octave_q = octave);
 
-        m.section("2: how far the line has fallen at this position");
-        reg!(m, fall_q = slope_q * position_q);
-        reg!(m, start_2_q = *start_q);
-        reg!(m, octave_2_q = *octave_1_q);
+        m.section("2, 3: how far the line has fallen at this position");
+        let slope = slope_q.to_signed();
+        let multiplier = Multiplier {
+            a_bits: slope.width(),
+            b: Ty::unsigned(POSITION_BITS),
+            stages: 2,
+        };
+        let product = m
+            .instance("u_fall", &multiplier)
+            .input("a", slope)
+            .input("b", *position_q)
+            .output("product");
+        let fall = product.slice(0, SLOPE_BITS + POSITION_BITS);
+        m.unused("fall_sign", product.msb(), "zero: a slope is not negative");
+        let start = delay(m, "start_3", *start_q, multiplier.latency());
+        let octave = delay(m, "octave_3", *octave_q, multiplier.latency());
 
-        m.section("3: value on the line");
+        m.section("4: value on the line");
         // start - ((fall + 32) >> 6) = ((start << 6) + 31 - fall) >> 6: rounding costs no addition.
         let below_half = m.lit((1 << (POSITION_BITS - 1)) - 1, POSITION_BITS);
-        let from = m.cat(&[start_2_q.into(), below_half]);
+        let from = m.cat(&[start, below_half]);
         net!(
             m,
-            on_line = from.wrapping_sub(fall_q.extend(from.width())),
+            on_line = from.wrapping_sub(fall.extend(from.width())),
             "with fraction bits; the low half of 63 makes the cut round the fall half up"
         );
         m.unused(
@@ -99,18 +112,18 @@ impl Block for Exp2 {
             mantissa_q = on_line.slice(POSITION_BITS, VALUE_BITS),
             "in [1/2, 1]"
         );
-        reg!(m, octave_3_q = *octave_2_q);
+        reg!(m, octave_4_q = octave);
 
-        m.section("4: shifted by the integer part of x");
+        m.section("5: shifted by the integer part of x");
         let guard = EXPONENTIAL_BITS - VALUE_BITS + 1;
         net!(
             m,
             wide = mantissa_q.shift_left(guard),
             "as wide as e, and a bit below it to round"
         );
-        reg!(m, shifted_q = wide.shift_right_by(octave_3_q));
+        reg!(m, shifted_q = wide.shift_right_by(octave_4_q));
 
-        m.section("5: rounded half up");
+        m.section("6: rounded half up");
         let round = shifted_q.bit(0).extend(EXPONENTIAL_BITS);
         reg!(
             m,

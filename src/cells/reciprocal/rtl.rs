@@ -86,11 +86,11 @@ impl Block for Reciprocal {
 fn normalise<'m>(m: &'m Builder, sum: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
     let width = 1 << RECIPROCAL_EXPONENT_BITS;
     let mut word = sum.extend(width);
-    let mut exponent: Option<Sig> = None;
+    let mut exponent: Vec<Sig> = Vec::new();
     for step in 1..=RECIPROCAL_EXPONENT_BITS {
         let shift = width >> step;
         m.section(&format!(
-            "shifted left by {shift} when the {shift} top bits are zero"
+            "shifted left by {shift} when as many top bits are zero"
         ));
         word = m.net(&format!("word{step}"), word, "");
         let stays = m.net(
@@ -100,10 +100,10 @@ fn normalise<'m>(m: &'m Builder, sum: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
         );
         let shifted = word.truncate(width - shift).shift_left(shift);
         word = stays.select(word, shifted);
-        exponent = Some(exponent.map_or(stays, |bits| m.cat(&[bits, stays])));
+        exponent.push(stays);
         if step == STEPS_IN_FIRST_STAGE || step == RECIPROCAL_EXPONENT_BITS {
             word = *register(m, &format!("word{step}_q"), word);
-            exponent = exponent.map(|bits| *register(m, &format!("exponent{step}_q"), bits));
+            exponent = vec![*register(m, &format!("exponent{step}_q"), m.cat(&exponent))];
         }
     }
     let padding = width - SUM_BITS;
@@ -112,8 +112,7 @@ fn normalise<'m>(m: &'m Builder, sum: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
         word.slice(0, padding),
         "zero: at least the zeros in front were shifted out",
     );
-    let exponent = exponent.expect("every step gives a bit");
-    (word.slice(padding, SUM_BITS), exponent)
+    (word.slice(padding, SUM_BITS), m.cat(&exponent))
 }
 
 fn register<'m>(m: &'m Builder, name: &str, value: Sig<'m>) -> crate::hdl::Reg<'m> {
