@@ -145,7 +145,14 @@ impl Block for ProbValue {
             width: WEIGHT_BITS,
         };
         let u_unpacker = m.instance("u_unpacker", &unpacker);
-        u_unpacker.feed("in", weight);
+        // The level that cuts the weights is the row's, so they wait for it.
+        net!(m, weight_here = weight.valid & row.valid);
+        u_unpacker
+            .input("in_valid", weight_here)
+            .input("in_data", weight.data());
+        weight
+            .ready
+            .drive(u_unpacker.output("in_ready") & row.valid);
         u_unpacker.input("level", level).input("finish", last);
         let group = u_unpacker.stream("out");
 
