@@ -108,8 +108,13 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         key: "buffers.score_lines",
-        others: &["limits.keys_per_row", "softmax.lanes"],
-        statement: "buffers.score_lines >= limits.keys_per_row / softmax.lanes, rounded up",
+        others: &[
+            "limits.keys_per_row",
+            "softmax.lanes",
+            "array.multipliers",
+            "array.head_dims",
+        ],
+        statement: "buffers.score_lines >= limits.keys_per_row in whole K lines (every d) / softmax.lanes, rounded up",
         reason: "the ring holds the scores of one longest row until its maximum is known",
         broken: |config| {
             short_of(

@@ -86,9 +86,12 @@ impl Config {
         self.lines(self.limits.keys_per_row, self.max_head_dim())
     }
 
-    /// Score lines of the longest row.
+    /// Score lines of the longest row, which takes whole K lines, at the head dimension that needs most.
     pub fn score_lines_per_longest_row(&self) -> usize {
-        self.limits.keys_per_row.div_ceil(self.softmax.lanes)
+        let keys = self.limits.keys_per_row;
+        let scores = |&d: &usize| self.lines(keys, d) * self.keys_per_line(d);
+        let most = self.array.head_dims.iter().map(scores).max();
+        most.unwrap_or(keys).div_ceil(self.softmax.lanes)
     }
 
     /// Keys that the K buffer holds at head dimension `d`.

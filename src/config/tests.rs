@@ -354,7 +354,11 @@ impl Draw {
             && smallest % self.output_lanes == 0
             && holds_a_row(self.lines[0], self.multipliers / largest)
             && holds_a_row(self.lines[1], self.multipliers / largest)
-            && holds_a_row(self.lines[2], lanes)
+            && dims.iter().all(|d| {
+                let keys = self.multipliers / d;
+                let scores = (self.keys_per_row + keys - 1) / keys * keys;
+                self.lines[2] * lanes >= scores
+            })
     }
 }
 
