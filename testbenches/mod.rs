@@ -4,6 +4,9 @@
 //! They run in `cargo test` and in the command `spatten verify`, on the parameters that a configuration gives the
 //! block and on the smallest and oddest ones.
 
+pub mod harness;
+pub mod lane_packer;
+
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -53,5 +56,13 @@ pub struct Testbench {
 
 /// Every testbench in dataflow order, cells first.
 pub fn all() -> Vec<Testbench> {
-    vec![]
+    macro_rules! benches {
+        ($($block:ident),* $(,)?) => {
+            vec![$(Testbench {
+                name: stringify!($block),
+                run: $block::run,
+            }),*]
+        };
+    }
+    benches![lane_packer]
 }

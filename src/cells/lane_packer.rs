@@ -10,7 +10,7 @@ use crate::reg;
 
 /// From groups of `chunks >> level` lanes to lines of `lanes` lanes.
 ///
-/// - Latency: 1 cycle from the transfer that completes a line.
+/// - Latency: [`LanePacker::LATENCY`] cycle from the transfer that completes a line.
 /// - Interval: one group per cycle while groups are no larger than lines, else one line per cycle.
 /// - Stalls: holds one line; a group enters only when the held line is leaving or not there.
 #[derive(Clone, Debug)]
@@ -44,6 +44,9 @@ pub fn pack_groups(groups: &[Vec<i64>], lanes: usize) -> Vec<Vec<i64>> {
 }
 
 impl LanePacker {
+    /// Cycles from the transfer that completes a line to the first cycle the line can leave.
+    pub const LATENCY: u64 = 1;
+
     /// Parts of a line (groups smaller than a line) or of a group (groups larger) at `level`.
     fn parts(&self, level: usize) -> usize {
         let group = self.shape.vectors_per_line(level);

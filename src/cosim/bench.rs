@@ -177,10 +177,23 @@ impl Bench {
     /// [`BenchError`]: the first wrong value, surplus word or broken rule, or which streams are stuck after
     /// `cycle_limit` cycles.
     pub fn run(&mut self, cycle_limit: u64) -> Result<(), BenchError> {
+        self.run_driving(cycle_limit, |_| ())
+    }
+
+    /// As [`run`](Self::run); before every cycle `drive` sets the ports that belong to no stream.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_driving(
+        &mut self,
+        cycle_limit: u64,
+        mut drive: impl FnMut(&mut Self),
+    ) -> Result<(), BenchError> {
         for _ in 0..cycle_limit {
             if self.is_done() {
                 return Ok(());
             }
+            drive(self);
             self.step()?;
         }
         if self.is_done() {

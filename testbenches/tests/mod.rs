@@ -1,4 +1,5 @@
 //! Tests that hold for every block, and proofs.
 
+mod benches;
 mod emitted;
 mod snapshots;

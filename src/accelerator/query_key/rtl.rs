@@ -54,6 +54,15 @@ impl QueryKey {
         }
     }
 
+    /// Packs groups of dot products, a live flag above each.
+    pub fn packer(&self) -> LanePacker {
+        LanePacker {
+            shape: self.shape.clone(),
+            lanes: self.lanes,
+            width: self.dot_bits() + 1,
+        }
+    }
+
     /// Bits of a whole dot product: one less than the adders make, because queries never take the most negative code.
     fn dot_bits(&self) -> usize {
         self.formats.dot_bits()
@@ -290,12 +299,7 @@ impl QueryKey {
     ) {
         let dot_bits = self.dot_bits();
         m.section("score lines");
-        let packer = LanePacker {
-            shape: self.shape.clone(),
-            lanes: self.lanes,
-            width: dot_bits + 1,
-        };
-        let u_packer = m.instance("u_packer", &packer);
+        let u_packer = m.instance("u_packer", &self.packer());
         u_packer.feed("in", group);
         let line = u_packer.stream("out");
         let maxima = Credits::new(m, "maximum", Self::MAXIMA);

@@ -1,0 +1,170 @@
+//! What the testbenches share: starting a design under test, drawing stalls, and reporting.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{BenchError, Options, Report};
+use crate::cosim::{self, Bench, Design, Simulator, SinkId, SourceId, Stalls, Tracing, Verilator};
+
+impl Options {
+    /// The same without waveforms: for designs beside the one that the configuration uses.
+    pub fn untraced(&self) -> Self {
+        Self {
+            trace: None,
+            ..self.clone()
+        }
+    }
+
+    /// Random numbers for one part of a testbench, told apart by `stream`.
+    pub fn random(&self, stream: u64) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(stream);
+        random
+    }
+}
+
+impl Report {
+    /// Adds what another design's run did and measured.
+    pub fn add(&mut self, other: Report) {
+        self.words += other.words;
+        self.cycles += other.cycles;
+        self.notes.extend(other.notes);
+    }
+}
+
+impl From<cosim::BenchError> for BenchError {
+    fn from(error: cosim::BenchError) -> Self {
+        BenchError::Mismatch(error.to_string())
+    }
+}
+
+impl From<cosim::DesignStopped> for BenchError {
+    fn from(stopped: cosim::DesignStopped) -> Self {
+        BenchError::Mismatch(stopped.to_string())
+    }
+}
+
+/// Builds and starts a design, with waveforms where the options ask for them.
+///
+/// # Errors
+/// [`BenchError::Cosim`] when a tool is missing or fails, or the trace is not writable.
+pub fn start(design: &Design, options: &Options) -> Result<Simulator, BenchError> {
+    let verilator = Verilator::default();
+    let simulator = match &options.trace {
+        None => verilator.build(design, Tracing::Off)?.start(options.seed)?,
+        Some(path) => verilator
+            .build(design, Tracing::Fst)?
+            .start_traced(options.seed, path)?,
+    };
+    Ok(simulator)
+}
+
+/// Stalls for one end of one stream: every third time none, else single cycles or bursts, seldom to mostly.
+pub fn random_stalls(random: &mut impl Rng) -> Stalls {
+    match random.random_range(0..3) {
+        0 => Stalls::NONE,
+        1 => Stalls::random(random.random_range(0.05..0.8)),
+        _ => Stalls::bursts(random.random_range(0.02..0.3), random.random_range(2..12)),
+    }
+}
+
+/// An error with `message` unless a documented figure `holds`.
+///
+/// # Errors
+/// [`BenchError::Mismatch`].
+pub fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), BenchError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(BenchError::Mismatch(message()))
+    }
+}
+
+/// Cycles per word after which a run counts as stuck.
+const CYCLES_PER_WORD: u64 = 100;
+/// Cycles after the last awaited word in which no other may come.
+const QUIET: u64 = 20;
+
+/// Words of every stream of a design that belong together.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// What enters.
+    pub sources: Vec<(SourceId, Vec<Vec<i64>>)>,
+    /// What must leave.
+    pub sinks: Vec<(SinkId, Vec<Vec<i64>>)>,
+    /// Streams whose words are kept and not compared, with their number.
+    pub collected: Vec<(SinkId, usize)>,
+}
+
+impl Round {
+    /// Resets, sends and awaits the words without any stall, so that transfers can be timed. Before every cycle
+    /// `drive` sets the ports that belong to no stream.
+    ///
+    /// # Errors
+    /// [`BenchError::Mismatch`]: the first wrong value, surplus word or broken rule.
+    pub fn at_full_speed(
+        &self,
+        bench: &mut Bench,
+        drive: impl FnMut(&mut Bench),
+    ) -> Result<(), BenchError> {
+        self.stall(bench, || Stalls::NONE);
+        self.to_the_end(bench, drive)
+    }
+
+    /// The same with random stalls, of another kind on every stream. At first some of the words are sent and then
+    /// forgotten by a reset in mid-stream.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn with_stalls(
+        &self,
+        bench: &mut Bench,
+        random: &mut impl Rng,
+        mut drive: impl FnMut(&mut Bench),
+    ) -> Result<(), BenchError> {
+        self.stall(bench, || random_stalls(random));
+        self.load(bench)?;
+        for _ in 0..random.random_range(1..100) {
+            drive(bench);
+            bench.step()?;
+        }
+        self.to_the_end(bench, drive)
+    }
+
+    fn stall(&self, bench: &mut Bench, mut stalls: impl FnMut() -> Stalls) {
+        for (source, _) in &self.sources {
+            bench.stall_source(*source, stalls());
+        }
+        let sinks = self.sinks.iter().map(|(sink, _)| *sink);
+        for sink in sinks.chain(self.collected.iter().map(|(sink, _)| *sink)) {
+            bench.stall_sink(sink, stalls());
+        }
+    }
+
+    fn load(&self, bench: &mut Bench) -> Result<(), BenchError> {
+        bench.reset(2)?;
+        for (source, words) in &self.sources {
+            bench.send(*source, words);
+        }
+        for (sink, words) in &self.sinks {
+            bench.expect(*sink, words);
+        }
+        for (sink, words) in &self.collected {
+            bench.collect(*sink, *words);
+        }
+        Ok(())
+    }
+
+    fn to_the_end(
+        &self,
+        bench: &mut Bench,
+        drive: impl FnMut(&mut Bench),
+    ) -> Result<(), BenchError> {
+        self.load(bench)?;
+        let sent = self.sources.iter().map(|(_, words)| words.len());
+        let awaited = self.sinks.iter().map(|(_, words)| words.len());
+        let words: usize = sent.chain(awaited).sum();
+        bench.run_driving(1000 + words as u64 * CYCLES_PER_WORD, drive)?;
+        Ok(bench.run_for(QUIET)?)
+    }
+}

@@ -1,0 +1,49 @@
+//! Every block's testbench on the presets `tiny` and `odd`.
+
+use spatten::config::Config;
+use spatten::testbenches::{self, Options, Report};
+
+/// Random words (or rows) per design under test.
+const CASES: usize = 10_000;
+const SEED: u64 = 1;
+
+/// Runs the testbench called `name` on a preset.
+fn passes(name: &str, preset: &str) -> Report {
+    let config = Config::load(preset, &[]).unwrap();
+    let options = Options {
+        cases: CASES,
+        seed: SEED,
+        trace: None,
+    };
+    let bench = testbenches::all()
+        .into_iter()
+        .find(|bench| bench.name == name)
+        .unwrap_or_else(|| panic!("no testbench is called {name}"));
+    let report = (bench.run)(&config, &options)
+        .unwrap_or_else(|error| panic!("{name} on {preset}, seed {SEED}: {error}"));
+    assert!(
+        report.words >= CASES as u64,
+        "{name} on {preset}: {report:?}"
+    );
+    println!("{name} on {preset}: {report:#?}");
+    report
+}
+
+/// One module per testbench, named like it, with a test on each preset.
+macro_rules! on_presets {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name {
+            #[test]
+            fn equals_golden_on_tiny() {
+                super::passes(stringify!($name), "tiny");
+            }
+
+            #[test]
+            fn equals_golden_on_odd() {
+                super::passes(stringify!($name), "odd");
+            }
+        })*
+    };
+}
+
+on_presets!(lane_packer);
