@@ -1,6 +1,23 @@
 //! SpAtten (HPCA 2021) as a hardware generator: Rust structs describe the accelerator's blocks, a TOML
 //! configuration sets their widths, lanes and depths, and the library emits readable Verilog-2005,
 //! simulates it through Verilator and holds it bit for bit against golden models.
+//!
+//! The way of a design through the crate:
+//!
+//! ```text
+//! config   Config::load("tiny", ..)          what is to be built
+//!   |
+//! accelerator::top::AttentionCore            blocks: Rust structs made from the configuration, of stages
+//!   |                                        (kv_buffer, query_key, softmax, prob_value) and cells
+//! hdl      elaborate(&block) -> Module       checked: widths, drivers, loops, unused bits
+//!   |         |         \
+//!   |         |       Evaluator              computes the module in Rust
+//!   |      verilog(&module)                  prints it
+//!   |         |
+//! handoff  files(&config)                    Verilog, file list, constraints, inventory, manifest
+//! cosim    Verilator -> Simulator, Bench     drives it; compares with golden, stage by stage
+//! engine                                     a layer of attention: golden, rtl or float64
+//! ```
 
 pub mod accelerator;
 pub mod catalogue;

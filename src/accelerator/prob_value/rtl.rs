@@ -4,11 +4,10 @@ use super::column::ProbValueColumn;
 use super::output_scale::OutputScale;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::adder_tree::AdderTree;
-use crate::cells::credits::Credits;
 use crate::cells::delay::{delay, delay_flag};
 use crate::cells::fifo::Fifo;
 use crate::cells::lane_unpacker::LaneUnpacker;
-use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut, Ty};
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream, Ty};
 use crate::numerics::{
     Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, WEIGHT_BITS, log2_exact, value_bits,
 };
@@ -33,8 +32,14 @@ struct Finished<'m> {
     held: Vec<Sig<'m>>,
     /// The accumulators are copied in this cycle.
     hold: Sig<'m>,
-    /// Level of the row that `hold` finishes.
+    /// Level of the held row.
     level: Sig<'m>,
+    /// Last drain step of the held row.
+    final_step: Sig<'m>,
+    /// 1/S of the held row.
+    r: Sig<'m>,
+    /// floor(log2 S) of the held row.
+    k: Sig<'m>,
 }
 
 impl ProbValue {
@@ -66,6 +71,12 @@ impl ProbValue {
     /// Cycles from a drain step to its outputs at the FIFO.
     pub fn drain_latency(&self) -> usize {
         1 + self.fold().latency() + self.scale().latency()
+    }
+
+    /// Outputs that may be under way or waiting: enough for one per cycle from a row's last line to its leaving.
+    fn output_places(&self) -> usize {
+        let round_trip = self.column().latency() + self.drain_latency() + 3;
+        round_trip + 2 * self.steps(self.shape.max_level())
     }
 
     /// Fields of the `out` channel.
@@ -157,16 +168,37 @@ impl Block for ProbValue {
         let group = u_unpacker.stream("out");
 
         m.section(
-            "a line enters with its weights; a row's last line when the held sums will be free",
+            "a line enters with its weights; a row's last one when nothing will hold its outputs up",
         );
-        let holds = Credits::new(m, "hold", 1);
-        let hold_room = holds.available();
-        net!(m, others = row.valid & ((!last) | hold_room));
+        let most_steps = self.steps(shape.max_level());
+        let step_bits = value_bits(most_steps - 1);
+        let final_step = shape.by_level(m, "final_step", level, "last drain step", |l| {
+            m.lit(self.steps(l) as u64 - 1, step_bits)
+        });
+        let pace_doc = "cycles until the columns will have given the row before away";
+        reg!(m, pace_q: step_bits, reset = 0);
+        net!(m, paced = pace_q.is(0), pace_doc);
+        let places = self.output_places();
+        let used_bits = value_bits(places);
+        reg!(m, used_q: used_bits, reset = 0, "outputs under way or waiting, counted from the row's last line");
+        let limit = m.lit((places - most_steps) as u64, used_bits);
+        net!(m, room = used_q.le(limit));
+        net!(m, end_clear = paced & room & reciprocal.valid);
+        net!(m, others = row.valid & ((!last) | end_clear));
         net!(m, issue = group.valid & line.valid & others);
         group.ready.drive(line.valid & others);
         line.ready.drive(group.valid & others);
         net!(m, row_end = issue & last);
         row.ready.drive(row_end);
+        reciprocal.ready.drive(row_end);
+        net!(
+            m,
+            pace_down = paced.select(
+                m.lit(0, step_bits),
+                pace_q.wrapping_sub(m.lit(1, step_bits))
+            )
+        );
+        pace_q.next(row_end.select(final_step, pace_down));
         reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
         first_q.next_when(issue, last);
 
@@ -175,7 +207,6 @@ impl Block for ProbValue {
         let accumulate = delay_flag(m, "accumulate", issue, column.sum_latency());
         let first = delay(m, "accumulate_first", *first_q, column.sum_latency());
         let hold = delay_flag(m, "hold", row_end, column.latency());
-        let held_level = delay(m, "row_level", level, column.latency());
         let held = self.columns(
             m,
             line.data(),
@@ -184,12 +215,30 @@ impl Block for ProbValue {
             [issue, accumulate, first, hold],
         );
 
+        m.section("what belongs to the held row");
+        let with_hold = |name: &str, value: Sig<'_>| {
+            let delayed = delay(m, name, value, column.latency());
+            let register = m.register(&format!("held_{name}_q"), value.ty(), None, "");
+            register.next_when(hold, delayed);
+            *register
+        };
         let finished = Finished {
             held,
             hold,
-            level: held_level,
+            level: with_hold("level", level),
+            final_step: with_hold("final_step", final_step),
+            r: with_hold("r", reciprocal.field("r")),
+            k: with_hold("k", reciprocal.field("k")),
         };
-        self.drain(m, finished, reciprocal, &holds, row_end, &out);
+        let outputs = self.drain(m, &finished);
+        net!(m, taken = outputs.valid & out.ready, "outputs leave");
+        let steps = final_step
+            .extend(used_bits)
+            .wrapping_add(m.lit(1, used_bits));
+        let entering = row_end.select(steps, m.lit(0, used_bits));
+        net!(m, entered = used_q.wrapping_add(entering));
+        used_q.next(entered.wrapping_sub(taken.extend(used_bits)));
+        out.connect(outputs);
     }
 }
 
@@ -247,58 +296,29 @@ impl ProbValue {
         held
     }
 
-    /// A finished row leaves in steps of `output_lanes` elements.
-    fn drain<'m>(
-        &self,
-        m: &'m Builder,
-        finished: Finished<'m>,
-        reciprocal: Stream<'m>,
-        holds: &Credits<'m>,
-        row_end: Sig<'m>,
-        out: &StreamOut<'m>,
-    ) {
-        let shape = &self.shape;
-        let most_steps = self.steps(shape.max_level());
-        let step_bits = value_bits(most_steps - 1);
-        let outputs = Fifo::new(
-            self.output_lanes * self.formats.output_bits() + 1,
-            self.drain_latency() + 2 * most_steps,
-        );
-
-        m.section("a finished row drains when all its outputs have places; then nothing stops it");
-        let places = Credits::new(m, "output", outputs.depth);
-        let room = places.available_for(most_steps);
-        reg!(m, held_q: 1, reset = 0, "the columns hold a finished row");
-        reg!(m, held_level_q = finished.level, when = finished.hold);
+    /// A finished row leaves in steps of `output_lanes` elements, one per cycle: its outputs have places.
+    fn drain<'m>(&self, m: &'m Builder, finished: &Finished<'m>) -> Stream<'m> {
+        m.section("a held row drains, one step per cycle");
+        let step_bits = finished.final_step.width();
+        reg!(m, drain_q: 1, reset = 0);
         reg!(m, step_q: step_bits, reset = 0);
-        net!(m, begun = step_q.any());
-        net!(m, drain = held_q & reciprocal.valid & (room | begun));
-        let final_step = shape.by_level(m, "final_step", *held_level_q, "", |l| {
-            m.lit(self.steps(l) as u64 - 1, step_bits)
-        });
-        net!(m, at_end = step_q.equals(final_step));
-        net!(m, drained = drain & at_end);
+        net!(m, at_end = step_q.equals(finished.final_step));
+        drain_q.next(finished.hold | (drain_q & !at_end));
         let following = step_q.wrapping_add(m.lit(1, step_bits));
-        step_q.next_when(drain, at_end.select(m.lit(0, step_bits), following));
-        held_q.next(finished.hold | (held_q & !drained));
-        reciprocal.ready.drive(drained);
-
-        // The next row may finish as soon as its sums reach the held ones after this row's last step.
-        let lead = self.column().latency() + 2;
-        let release_step = shape.by_level(m, "release_step", *held_level_q, "", |l| {
-            m.lit(self.steps(l).saturating_sub(lead) as u64, step_bits)
-        });
-        net!(m, frees = drain & step_q.equals(release_step));
-        holds.count(row_end, frees);
+        step_q.next_when(drain_q, at_end.select(m.lit(0, step_bits), following));
+        m.never(
+            finished.hold & drain_q & !at_end,
+            "a row was finished while another drained",
+        );
 
         m.section(
             "outputs of the step: a smaller head dimension has parts of each in several chunks",
         );
-        let words = self.chunk_words(m, &finished.held, *step_q, *held_level_q);
+        let words = self.chunk_words(m, &finished.held, *step_q, finished.level);
         let fold = self.fold();
         let scale = self.scale();
-        let r = delay(m, "r", reciprocal.field("r"), 1 + fold.latency());
-        let k = delay(m, "k", reciprocal.field("k"), 1 + fold.latency());
+        let r = delay(m, "step_r", finished.r, 1 + fold.latency());
+        let k = delay(m, "step_k", finished.k, 1 + fold.latency());
         let wide = self.formats.accumulator_bits();
         let data = m.per_lane(
             "outputs",
@@ -325,7 +345,7 @@ impl ProbValue {
                 u_scale.output("out")
             },
         );
-        let valid = delay_flag(m, "output_valid", drain, self.drain_latency());
+        let valid = delay_flag(m, "output_valid", *drain_q, self.drain_latency());
         let last = delay(m, "output_last", at_end, self.drain_latency());
         let ready = m.wire("output_ready", 1, "");
         m.never(valid & !ready, "outputs found no place");
@@ -334,9 +354,8 @@ impl ProbValue {
             ready,
             vec![("data".into(), data), ("last".into(), last)],
         );
-        let stream = m.through("u_output_fifo", &outputs, stream);
-        places.count(drain, stream.valid & out.ready);
-        out.connect(stream);
+        let fifo = Fifo::new(stream.width(), self.output_places());
+        m.through("u_output_fifo", &fifo, stream)
     }
 
     /// Per chunk the held sums of this step, zero where the chunk has no part in the outputs; registered.

@@ -129,7 +129,9 @@ impl Block for Softmax {
         let line = m.through("u_score_ring", &ring, score);
 
         m.section("a line leaves when its row is complete and its results have places behind the pipeline");
-        let weight_fifo = Fifo::new(self.lanes * WEIGHT_BITS, self.pipeline_latency() + 2);
+        // Weights come out long before their row's reciprocal; they wait here for it without holding up the rows behind.
+        let waiting = Reciprocal.latency() + 2;
+        let weight_fifo = Fifo::new(self.lanes * WEIGHT_BITS, self.pipeline_latency() + waiting);
         let lines = Credits::new(m, "weight", weight_fifo.depth);
         let rows = Credits::new(m, "row", self.rows_in_flight);
         let last = line.field("last");
