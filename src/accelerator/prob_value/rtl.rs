@@ -175,9 +175,8 @@ impl Block for ProbValue {
         let final_step = shape.by_level(m, "final_step", level, "last drain step", |l| {
             m.lit(self.steps(l) as u64 - 1, step_bits)
         });
-        let pace_doc = "cycles until the columns will have given the row before away";
-        reg!(m, pace_q: step_bits, reset = 0);
-        net!(m, paced = pace_q.is(0), pace_doc);
+        reg!(m, pace_q: step_bits, reset = 0, "cycles until the columns have given the row before away");
+        net!(m, paced = pace_q.is(0));
         let places = self.output_places();
         let used_bits = value_bits(places);
         reg!(m, used_q: used_bits, reset = 0, "outputs under way or waiting, counted from the row's last line");
