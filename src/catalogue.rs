@@ -2,7 +2,14 @@
 //!
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
+use crate::accelerator::top::AttentionCore;
+use crate::cells::adder_tree::AdderTree;
+use crate::cells::exp2::Exp2;
 use crate::cells::fifo::Fifo;
+use crate::cells::max_tree::MaxTree;
+use crate::cells::multiplier::Multiplier;
+use crate::cells::popcount::Popcount;
+use crate::cells::reciprocal::Reciprocal;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
 use crate::cells::sram_fifo::SramFifo;
@@ -13,6 +20,7 @@ use crate::hdl::Block;
 pub fn blocks(config: &Config) -> Vec<Box<dyn Block>> {
     let mut blocks: Vec<Box<dyn Block>> = Vec::new();
     stream_cells(config, &mut blocks);
+    arithmetic_cells(config, &mut blocks);
     blocks
 }
 
@@ -39,4 +47,54 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
         width: score_line,
         depth: config.buffers.score_lines,
     }));
+}
+
+/// The reciprocal holds the one divider that the accelerator uses.
+fn arithmetic_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
+    fn boxed<B: Block + 'static>(block: B) -> Box<dyn Block> {
+        Box::new(block)
+    }
+    blocks.extend(multipliers(config).into_iter().map(boxed));
+    blocks.extend(adder_trees(config).into_iter().map(boxed));
+    blocks.extend(max_trees(config).into_iter().map(boxed));
+    blocks.extend(popcounts(config).into_iter().map(boxed));
+    blocks.push(Box::new(Exp2));
+    blocks.push(Box::new(Reciprocal));
+}
+
+/// The multipliers of `query_key`, of the exponential unit, of `prob_value` and of its output scaling.
+pub fn multipliers(config: &Config) -> Vec<Multiplier> {
+    let core = AttentionCore::new(config);
+    vec![
+        core.query_key().element().multiplier(),
+        core.softmax().exponent().multiplier(),
+        core.prob_value().column().multiplier(),
+        core.prob_value().scale().multiplier(),
+    ]
+}
+
+/// The trees of `query_key` (of an element, of the elements' sums) and of `prob_value` (of a column, of the parts of
+/// an output).
+pub fn adder_trees(config: &Config) -> Vec<AdderTree> {
+    let core = AttentionCore::new(config);
+    vec![
+        core.query_key().element().tree(),
+        core.query_key().group_tree(),
+        core.prob_value().column().tree(),
+        core.prob_value().fold(),
+    ]
+}
+
+/// The tree that finds a row's maximum.
+pub fn max_trees(config: &Config) -> Vec<MaxTree> {
+    vec![AttentionCore::new(config).query_key().max_tree()]
+}
+
+/// Counts of the live lanes of a score line, with and without registers.
+pub fn popcounts(config: &Config) -> Vec<Popcount> {
+    let count = |levels_per_stage| Popcount {
+        width: config.softmax.lanes,
+        levels_per_stage,
+    };
+    vec![count(None), count(Some(2))]
 }

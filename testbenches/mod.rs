@@ -4,8 +4,16 @@
 //! They run in `cargo test` and in the command `spatten verify`, on the parameters that a configuration gives the
 //! block and on the smallest and oddest ones.
 
+mod adder_tree;
+mod divider;
+mod exp2;
 pub mod harness;
 pub mod lane_packer;
+mod max_tree;
+mod multiplier;
+pub mod pipeline;
+mod popcount;
+mod reciprocal;
 
 use std::path::PathBuf;
 
@@ -64,5 +72,14 @@ pub fn all() -> Vec<Testbench> {
             }),*]
         };
     }
-    benches![lane_packer]
+    benches![
+        multiplier,
+        adder_tree,
+        max_tree,
+        popcount,
+        divider,
+        exp2,
+        reciprocal,
+        lane_packer,
+    ]
 }

@@ -148,15 +148,19 @@ impl Block for AdderTree {
     }
 
     fn about(&self) -> About {
-        let levels: Vec<_> = self
-            .result_levels
-            .iter()
-            .map(|l| format!("{l} ({} sums)", self.sums_at(*l)))
-            .collect();
+        let sums_of = |level: &usize| match self.sums_at(*level) {
+            1 => format!("{level} (one sum)"),
+            sums => format!("{level} ({sums} sums)"),
+        };
+        let levels: Vec<_> = self.result_levels.iter().map(sums_of).collect();
+        let packing = match levels.len() {
+            1 => "",
+            _ => "\nThe sums asked for leave in the low lanes, the lanes above them are zero.",
+        };
         About {
-            purpose: "Adder tree: a sum of level l is that of 2^l neighbouring lanes, exact. The sums asked for\n\
-                      leave in the low lanes, the lanes above them are zero."
-                .into(),
+            purpose: format!(
+                "Adder tree: a sum of level l is that of 2^l neighbouring lanes, exact.{packing}"
+            ),
             parameters: vec![
                 ("lanes", format!("{} of {}", self.lanes, self.term)),
                 ("result levels", levels.join(", ")),

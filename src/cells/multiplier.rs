@@ -143,16 +143,13 @@ impl Multiplier {
                 let part = b.slice(lo, b_bits);
                 // The sign is in the top part; the parts below it count upwards.
                 let is_signed = self.b.signed && index + 1 == parts;
+                let product_bits = self.a_bits + b_bits;
                 let factor = if is_signed {
                     part.as_signed()
                 } else {
-                    m.net(
-                        &format!("part{index}"),
-                        part.to_signed(),
-                        "part of b with a zero sign",
-                    )
+                    part.extend(product_bits).as_signed()
                 };
-                let value = (a * factor).truncate(self.a_bits + b_bits);
+                let value = (a * factor).truncate(product_bits);
                 let value = register(m, &format!("partial{index}"), value);
                 Partial { value, b_bits }
             })

@@ -45,21 +45,23 @@ impl<'m> Pairs<'m> {
         ty: Ty,
         join: impl Fn(Sig<'m>, Sig<'m>) -> Sig<'m>,
     ) -> Lanes<'m> {
+        let named = |pair: Sig<'m>| {
+            let lanes = pair.lanes(self.lane);
+            let [low, high] = [("low", 0), ("high", 1)].map(|(side, index)| {
+                let lane = m.net(&format!("{name}_{side}"), lanes.lane(index), "");
+                if self.lane.signed {
+                    lane.as_signed()
+                } else {
+                    lane
+                }
+            });
+            join(low, high)
+        };
         let bus = if self.pairs.lanes == 1 {
-            let (low, high) = self.split(self.pairs.lane(0));
-            m.net(name, join(low, high).as_unsigned(), "")
+            m.net(name, named(self.pairs.lane(0)).as_unsigned(), "")
         } else {
-            m.per_lane(name, self.pairs.lanes, ty, "", |k| {
-                let (low, high) = self.split(self.pairs.at(k));
-                join(low, high)
-            })
+            m.per_lane(name, self.pairs.lanes, ty, "", |k| named(self.pairs.at(k)))
         };
         bus.lanes(ty)
-    }
-
-    /// The lower and the upper lane of a pair.
-    fn split(&self, pair: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
-        let lanes = pair.lanes(self.lane);
-        (lanes.lane(0), lanes.lane(1))
     }
 }

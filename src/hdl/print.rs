@@ -684,6 +684,9 @@ impl ExprWriter<'_> {
     fn extension(&mut self, signed: bool, value: ExprId, width: usize) -> String {
         let own = self.module.expr(value).width;
         let more = width - own;
+        if more == 0 {
+            return self.operand(value);
+        }
         if !signed {
             let text = self.top(value);
             return format!("{{{more}'d0, {text}}}");

@@ -148,7 +148,7 @@ impl<'m> Sig<'m> {
             }
             // The low bits of a product are those of the product modulo 2^width.
             Op::Mul { signed, a, b }
-                if lo == 0 && width > self.m.width_of(*a).max(self.m.width_of(*b)) =>
+                if lo == 0 && width >= self.m.width_of(*a).max(self.m.width_of(*b)) =>
             {
                 let (signed, a, b) = (*signed, *a, *b);
                 self.m.expr(Op::Mul { signed, a, b }, ty)

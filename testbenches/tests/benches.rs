@@ -46,4 +46,21 @@ macro_rules! on_presets {
     };
 }
 
-on_presets!(lane_packer);
+on_presets!(multiplier, adder_tree, max_tree, popcount, lane_packer);
+
+// No configuration changes the parameters of these.
+
+#[test]
+fn divider_equals_golden() {
+    passes("divider", "tiny");
+}
+
+#[test]
+fn exp2_equals_golden_on_every_input() {
+    passes("exp2", "tiny");
+}
+
+#[test]
+fn reciprocal_equals_golden() {
+    passes("reciprocal", "tiny");
+}

@@ -2,4 +2,5 @@
 
 mod benches;
 mod emitted;
+mod pipeline_faults;
 mod snapshots;

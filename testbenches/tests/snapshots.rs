@@ -1,10 +1,17 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
+use spatten::cells::adder_tree::AdderTree;
+use spatten::cells::divider::Divider;
+use spatten::cells::exp2::Exp2;
 use spatten::cells::fifo::Fifo;
+use spatten::cells::max_tree::MaxTree;
+use spatten::cells::multiplier::Multiplier;
+use spatten::cells::popcount::Popcount;
+use spatten::cells::reciprocal::Reciprocal;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::sram::{SinglePortSram, Sram};
 use spatten::cells::sram_fifo::SramFifo;
-use spatten::hdl::{Block, elaborate, verilog};
+use spatten::hdl::{Block, Ty, elaborate, verilog};
 
 /// Compares the text of `block` alone (not of its children) with the snapshot `name`.
 fn holds(name: &str, block: &dyn Block) {
@@ -41,4 +48,74 @@ fn sram() {
 #[test]
 fn sram_fifo() {
     holds("sram_fifo", &SramFifo { width: 8, depth: 6 });
+}
+
+#[test]
+fn multiplier() {
+    for stages in 1..=3 {
+        let block = Multiplier {
+            a_bits: 4,
+            b: Ty::signed(5),
+            stages,
+        };
+        holds(&format!("multiplier_{stages}_stages"), &block);
+    }
+}
+
+#[test]
+fn adder_tree() {
+    holds("adder_tree", &AdderTree::total(5, Ty::signed(6), 2));
+    let groups = AdderTree {
+        lanes: 8,
+        term: Ty::signed(6),
+        levels_per_stage: 1,
+        result_levels: vec![0, 1, 2],
+    };
+    holds("adder_tree_of_groups", &groups);
+}
+
+#[test]
+fn max_tree() {
+    let block = MaxTree {
+        lanes: 3,
+        width: 6,
+        levels_per_stage: 1,
+    };
+    holds("max_tree", &block);
+}
+
+#[test]
+fn popcount() {
+    let combinational = Popcount {
+        width: 5,
+        levels_per_stage: None,
+    };
+    let pipelined = Popcount {
+        levels_per_stage: Some(2),
+        ..combinational
+    };
+    holds("popcount", &combinational);
+    holds("popcount_pipelined", &pipelined);
+}
+
+#[test]
+fn divider() {
+    let block = Divider {
+        numerator_bits: 5,
+        fraction_bits: 1,
+        denominator_bits: 4,
+        quotient_bits: 4,
+        bits_per_stage: 2,
+    };
+    holds("divider", &block);
+}
+
+#[test]
+fn exp2() {
+    holds("exp2", &Exp2);
+}
+
+#[test]
+fn reciprocal() {
+    holds("reciprocal", &Reciprocal);
 }

@@ -18,7 +18,7 @@ pub struct ProbValueColumn {
 }
 
 impl ProbValueColumn {
-    fn multiplier(&self) -> Multiplier {
+    pub(crate) fn multiplier(&self) -> Multiplier {
         Multiplier {
             a_bits: self.value_bits,
             b: Ty::unsigned(WEIGHT_BITS),
@@ -26,7 +26,7 @@ impl ProbValueColumn {
         }
     }
 
-    fn tree(&self) -> AdderTree {
+    pub(crate) fn tree(&self) -> AdderTree {
         let product = Ty::signed(self.value_bits + WEIGHT_BITS);
         AdderTree::total(self.banks, product, 1)
     }

@@ -25,7 +25,7 @@ impl OutputScale {
         self.formats.value_bits + ACCUMULATOR_GUARD_BITS + 1
     }
 
-    fn multiplier(&self) -> Multiplier {
+    pub(crate) fn multiplier(&self) -> Multiplier {
         Multiplier {
             a_bits: self.normalised_bits(),
             b: Ty::unsigned(RECIPROCAL_BITS),

@@ -43,7 +43,7 @@ struct Finished<'m> {
 }
 
 impl ProbValue {
-    fn column(&self) -> ProbValueColumn {
+    pub(crate) fn column(&self) -> ProbValueColumn {
         ProbValueColumn {
             banks: self.shape.banks(),
             value_bits: self.formats.value_bits,
@@ -51,14 +51,14 @@ impl ProbValue {
         }
     }
 
-    fn scale(&self) -> OutputScale {
+    pub(crate) fn scale(&self) -> OutputScale {
         OutputScale {
             formats: self.formats,
         }
     }
 
     /// Sums the chunks that hold parts of one output.
-    fn fold(&self) -> AdderTree {
+    pub(crate) fn fold(&self) -> AdderTree {
         let term = Ty::signed(self.formats.accumulator_bits());
         AdderTree::total(self.shape.chunks_per_vector(), term, 1)
     }

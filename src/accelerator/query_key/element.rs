@@ -16,7 +16,7 @@ pub struct QueryKeyElement {
 }
 
 impl QueryKeyElement {
-    fn multiplier(&self) -> Multiplier {
+    pub(crate) fn multiplier(&self) -> Multiplier {
         Multiplier {
             a_bits: self.query_bits,
             b: Ty::signed(self.key_bits),
@@ -24,7 +24,7 @@ impl QueryKeyElement {
         }
     }
 
-    fn tree(&self) -> AdderTree {
+    pub(crate) fn tree(&self) -> AdderTree {
         let product = Ty::signed(self.query_bits + self.key_bits);
         AdderTree::total(self.elements, product, 1)
     }

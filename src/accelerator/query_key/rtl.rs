@@ -37,7 +37,7 @@ impl QueryKey {
     }
 
     /// Sums neighbouring partial products; the head dimension's level chooses how many.
-    fn group_tree(&self) -> AdderTree {
+    pub(crate) fn group_tree(&self) -> AdderTree {
         AdderTree {
             lanes: self.shape.chunks(),
             term: Ty::signed(self.element().sum_bits()),
@@ -46,7 +46,7 @@ impl QueryKey {
         }
     }
 
-    fn max_tree(&self) -> MaxTree {
+    pub(crate) fn max_tree(&self) -> MaxTree {
         MaxTree {
             lanes: self.lanes,
             width: self.dot_bits(),

@@ -17,7 +17,7 @@ pub struct Exponent {
 }
 
 impl Exponent {
-    fn multiplier(&self) -> Multiplier {
+    pub(crate) fn multiplier(&self) -> Multiplier {
         Multiplier {
             a_bits: DISTANCE_BITS + 1,
             b: Ty::unsigned(SCALE_MANTISSA_BITS),

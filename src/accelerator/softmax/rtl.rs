@@ -28,7 +28,7 @@ pub struct Softmax {
 }
 
 impl Softmax {
-    fn exponent(&self) -> Exponent {
+    pub(crate) fn exponent(&self) -> Exponent {
         Exponent {
             formats: self.formats,
         }
