@@ -4,15 +4,20 @@
 
 use crate::accelerator::top::AttentionCore;
 use crate::cells::adder_tree::AdderTree;
+use crate::cells::arbiter::Arbiter;
 use crate::cells::exp2::Exp2;
 use crate::cells::fifo::Fifo;
+use crate::cells::fork::Fork;
+use crate::cells::join::Join;
 use crate::cells::max_tree::MaxTree;
 use crate::cells::multiplier::Multiplier;
 use crate::cells::popcount::Popcount;
+use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::reciprocal::Reciprocal;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
 use crate::cells::sram_fifo::SramFifo;
+use crate::cells::zero_eliminator::ZeroEliminator;
 use crate::config::Config;
 use crate::hdl::Block;
 
@@ -46,6 +51,24 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(SramFifo {
         width: score_line,
         depth: config.buffers.score_lines,
+    }));
+    let lanes = config.softmax.lanes;
+    blocks.push(Box::new(Fork {
+        branches: lanes + 1,
+    }));
+    blocks.push(Box::new(Join {
+        branches: lanes + 1,
+    }));
+    blocks.push(Box::new(Arbiter {
+        branches: lanes + 1,
+        width: score_line,
+    }));
+    blocks.push(Box::new(PrefixSum {
+        lanes: config.max_keys_per_line(),
+    }));
+    blocks.push(Box::new(ZeroEliminator {
+        lanes: config.max_keys_per_line(),
+        width: config.arithmetic.value_bits,
     }));
 }
 
