@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +34,14 @@ pub enum OutputError {
     /// The folder holds files, but no manifest: it is not ours to replace.
     #[error("output {path}: holds files but no {MANIFEST}, so it is not an earlier output and is left alone; name another folder or empty this one", path = .0.display())]
     NotOurs(PathBuf),
+    /// The output would replace the file that it is made from.
+    #[error("output {path}: is the input {input} itself, which it would replace; name another file", path = .path.display(), input = .input.display())]
+    IsInput {
+        /// The output.
+        path: PathBuf,
+        /// The input, as the user named it.
+        input: PathBuf,
+    },
     /// The path ends in nothing that can be created, such as `/` or `..`.
     #[error("output {path}: does not end in a name; name a folder or file to create", path = .0.display())]
     NoName(PathBuf),
@@ -124,6 +132,40 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), OutputError> {
     aside.replace_file(&place).map_err(failed)
 }
 
+/// Refuses what [`write_file`] would refuse, so that it is known before the work that makes the content: a target
+/// that is a folder or cannot be written, or that is the file `input`, by whatever path or link. Changes nothing.
+///
+/// # Errors
+/// [`OutputError`] of the first objection.
+pub fn check_file(target: &Path, input: &Path) -> Result<(), OutputError> {
+    if is_same_file(target, input) {
+        return Err(OutputError::IsInput {
+            path: target.to_path_buf(),
+            input: input.to_path_buf(),
+        });
+    }
+    match fs::metadata(target) {
+        Ok(existing) if existing.is_dir() => {
+            return Err(OutputError::NotAFile(target.to_path_buf()));
+        }
+        Ok(existing) if !existing.is_file() => return Ok(()),
+        _ => {}
+    }
+    let place = Place::locate(target)?;
+    // Folders that are missing would be made in the nearest one that is there.
+    let folder = place.parent.ancestors().find(|folder| folder.exists());
+    // The trial file never has a name.
+    tempfile::tempfile_in(folder.unwrap_or(&place.parent))
+        .map(drop)
+        .map_err(|error| OutputError::from_io(target, error))
+}
+
+/// Whether both paths lead to one existing file, through symbolic or hard links too.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
+}
+
 /// Removes whatever is written aside and stops all further output; for the interrupt handler, which must end the
 /// process next while holding what this returns.
 pub fn clean_up_partial_output() -> OutputLock {
@@ -158,6 +200,13 @@ struct Place {
 impl Place {
     /// Finds the place and creates its parent folders.
     fn find(target: &Path) -> Result<Place, OutputError> {
+        let place = Place::locate(target)?;
+        fs::create_dir_all(&place.parent).map_err(|error| OutputError::from_io(target, error))?;
+        Ok(place)
+    }
+
+    /// Finds the place and changes nothing.
+    fn locate(target: &Path) -> Result<Place, OutputError> {
         let failed = |error: io::Error| OutputError::from_io(target, error);
         // Links are followed, so that what they point to is replaced and not the link.
         let path = if target.symlink_metadata().is_ok() {
@@ -169,7 +218,6 @@ impl Place {
             return Err(OutputError::NoName(target.to_path_buf()));
         };
         let (parent, name) = (parent.to_path_buf(), PathBuf::from(name));
-        fs::create_dir_all(&parent).map_err(failed)?;
         Ok(Place { path, parent, name })
     }
 }

@@ -121,6 +121,45 @@ fn a_place_that_cannot_exist_is_an_error_of_the_environment() {
 }
 
 #[test]
+fn a_check_refuses_the_input_by_any_path_and_takes_other_places() {
+    let root = TempDir::new().unwrap();
+    let (input, other) = (root.path().join("in"), root.path().join("other"));
+    let (soft, hard) = (root.path().join("soft"), root.path().join("hard"));
+    fs::write(&input, "text").unwrap();
+    fs::write(&other, "text").unwrap();
+    symlink("in", &soft).unwrap();
+    fs::hard_link(&input, &hard).unwrap();
+    let detour = root
+        .path()
+        .join("../")
+        .join(root.path().file_name().unwrap());
+    for same in [&input, &soft, &hard, &detour.join("in")] {
+        let error = check_file(same, &input).unwrap_err();
+        assert!(matches!(error, OutputError::IsInput { .. }) && error.is_bad_input());
+    }
+    for fine in [&other, &root.path().join("new"), Path::new("/dev/null")] {
+        check_file(fine, &input).unwrap();
+    }
+    check_file(&other, &root.path().join("missing")).unwrap();
+    assert_eq!(fs::read(&other).unwrap(), b"text");
+}
+
+#[test]
+fn a_check_finds_what_cannot_be_written_and_changes_nothing() {
+    let root = TempDir::new().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "text").unwrap();
+    let check = |target: &Path| check_file(target, Path::new("/dev/null"));
+    assert!(matches!(check(root.path()), Err(OutputError::NotAFile(_))));
+    for target in [file.join("below/out"), PathBuf::from("/proc/spatten/out")] {
+        let error = check(&target).unwrap_err();
+        assert!(matches!(error, OutputError::NotWritable { .. }), "{error}");
+    }
+    check(&root.path().join("new/folders/out")).unwrap();
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_path_without_a_name_is_refused() {
     let error = write_folder(Path::new("/"), &set("", &[])).unwrap_err();
     assert!(matches!(error, OutputError::NoName(_)) && error.is_bad_input());
