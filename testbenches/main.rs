@@ -6,5 +6,6 @@ mod cosim;
 mod golden;
 mod quantizer;
 mod shared_data;
+mod synthetic;
 mod tensors;
 mod tests;

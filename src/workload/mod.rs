@@ -1,7 +1,8 @@
-//! What the accelerator is fed with and what it gives back: tensors of a user's model, their quantization,
+//! What the accelerator is fed with and what it gives back: tensors of a user's model or of a seed, their quantization,
 //! and the files that hold them.
 
 pub mod attention_output;
 pub mod quantizer;
+pub mod synthetic;
 pub mod tensor_error;
 pub mod tensors;
