@@ -1,5 +1,6 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
 
+mod attend;
 mod attention_output;
 mod cli;
 mod cosim;

@@ -10,14 +10,14 @@ use safetensors::tensor::TensorView;
 use spatten::workload::tensors::AttentionTensors;
 
 /// A tensor file to be; [`TensorFile::valid`] is accepted, and each test spoils one thing.
-struct TensorFile {
+pub(crate) struct TensorFile {
     tensors: Vec<(&'static str, Dtype, Vec<usize>, Vec<u8>)>,
     metadata: HashMap<String, String>,
 }
 
 impl TensorFile {
     /// Two layers of 4 heads and 2 KV heads, 3 queries, 5 keys, d = 2, causal, with `ctx`.
-    fn valid() -> TensorFile {
+    pub(crate) fn valid() -> TensorFile {
         let mut file = TensorFile {
             tensors: Vec::new(),
             metadata: HashMap::from([("tokens".to_owned(), "a b c".to_owned())]),
@@ -30,27 +30,38 @@ impl TensorFile {
         file
     }
 
-    fn set(&mut self, name: &'static str, shape: &[usize]) {
+    pub(crate) fn set(&mut self, name: &'static str, shape: &[usize]) {
         let count = shape.iter().product::<usize>();
         let data: Vec<f32> = (0..count).map(|i| i as f32 - 7.5).collect();
         self.set_data(name, shape, &data);
     }
 
-    fn set_data(&mut self, name: &'static str, shape: &[usize], data: &[f32]) {
+    pub(crate) fn set_data(&mut self, name: &'static str, shape: &[usize], data: &[f32]) {
         let bytes = data.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.remove(name);
         self.tensors.push((name, Dtype::F32, shape.to_vec(), bytes));
     }
 
-    fn remove(&mut self, name: &str) {
+    /// Keeps as many elements of a type of two bytes as there were of four.
+    pub(crate) fn halve(&mut self, name: &str, dtype: Dtype) {
+        let tensor = self
+            .tensors
+            .iter_mut()
+            .find(|tensor| tensor.0 == name)
+            .unwrap();
+        tensor.1 = dtype;
+        tensor.3.truncate(tensor.3.len() / 2);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
         self.tensors.retain(|tensor| tensor.0 != name);
     }
 
-    fn causal(&mut self, value: &str) {
+    pub(crate) fn causal(&mut self, value: &str) {
         self.metadata.insert("causal".to_owned(), value.to_owned());
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             (
                 *name,
@@ -248,9 +259,7 @@ fn missing_tensor_is_named_with_those_found() {
 fn other_dtype_is_refused() {
     for name in ["q", "k", "v", "ctx"] {
         let mut file = TensorFile::valid();
-        let tensor = file.tensors.iter_mut().find(|t| t.0 == name).unwrap();
-        tensor.1 = Dtype::F16;
-        tensor.3.truncate(tensor.3.len() / 2);
+        file.halve(name, Dtype::F16);
         assert_says(
             &refusal(&file.bytes()),
             &[&format!("`{name}`"), "F16", "must be F32"],

@@ -3,21 +3,24 @@
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::engine::EngineError;
 use crate::handoff::output::OutputError;
+use crate::workload::tensors::TensorError;
 
 /// Why a command did not succeed. The message names the field, file or tool, and what to do.
 ///
-/// Library errors convert with `?` once they have a `From` below, which decides their class.
+/// Library errors convert with `?` once they have a `From` below, which decides their class. Their messages name
+/// causes themselves, so the chain of sources is not printed.
 #[derive(Debug, Error)]
 pub enum Failure {
     /// A check or comparison failed.
-    #[error("{0:#}")]
+    #[error("{0}")]
     Check(anyhow::Error),
     /// Bad usage, configuration or input.
-    #[error("{0:#}")]
+    #[error("{0}")]
     Input(anyhow::Error),
     /// A tool is missing or failed, or the disk did.
-    #[error("{0:#}")]
+    #[error("{0}")]
     Environment(anyhow::Error),
 }
 
@@ -44,6 +47,60 @@ impl From<OutputError> for Failure {
             Failure::Input(error.into())
         } else {
             Failure::Environment(error.into())
+        }
+    }
+}
+
+impl From<TensorError> for Failure {
+    fn from(error: TensorError) -> Failure {
+        Failure::Input(error.into())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Failure {
+        match error {
+            EngineError::Layer(_) => Failure::Input(error.into()),
+            EngineError::Cosim(_) => Failure::Environment(error.into()),
+            EngineError::Bench(_) => Failure::Check(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cosim::{BenchError, CosimError, DesignStopped, Fault};
+    use crate::engine::LayerError;
+
+    #[test]
+    fn engine_errors_are_input_environment_or_a_failed_check() {
+        let layer = LayerError::Keys {
+            keys: 33,
+            limit: 32,
+            config: "tiny".into(),
+        };
+        let tool = CosimError::ToolMissing {
+            tool: "verilator".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let stopped = BenchError {
+            design: "core".into(),
+            seed: 1,
+            fault: Box::new(Fault::Stopped(DesignStopped {
+                cycle: 5,
+                message: "$fatal".into(),
+            })),
+        };
+        for (error, status) in [
+            (EngineError::from(layer), 2),
+            (EngineError::from(tool), 3),
+            (EngineError::from(stopped), 1),
+        ] {
+            let message = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit_status(), status, "{message}");
+            assert_eq!(failure.to_string(), message);
         }
     }
 }

@@ -9,6 +9,7 @@
 //! * a command with a configuration flattens [`ConfigArgs`] into its `Args`;
 //! * files are written by [`crate::handoff::output`], which the interrupt handler set here knows.
 
+mod attend;
 mod check;
 mod explain;
 mod failure;
@@ -48,6 +49,8 @@ enum Command {
     Generate(generate::Args),
     /// Tell what a parameter means: unit, range, default, trade-off, rules
     Explain(explain::Args),
+    /// Compute the attention of a model's own tensors on an engine and measure its errors
+    Attend(attend::Args),
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
@@ -56,6 +59,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Attend(args) => attend::run(args),
     }
 }
 

@@ -1,6 +1,118 @@
-//! Engines: what computes a layer's attention from integer operands, bit for bit alike.
+//! Engines: what computes a layer's attention.
 //!
-//! `golden` is the Rust model, `rtl` the emitted Verilog in Verilator.
+//! * [`rtl`]: the emitted Verilog in Verilator;
+//! * [`golden`]: the Rust model of the same hardware, bit for bit alike;
+//! * [`float`]: float64 on the model's own floats, which the other two approximate.
+//!
+//! [`job`] takes layers of a tensor file through an engine and measures its errors.
 
+use std::fmt;
+
+mod error;
+pub mod float;
+pub mod golden;
+pub mod job;
 pub mod rtl;
 pub mod streams;
+
+pub use error::{EngineError, LayerError};
+
+use crate::accelerator::top::AttentionCore;
+use crate::config::Config;
+use crate::cosim::Verilator;
+use crate::workload::quantizer::QuantizedLayer;
+use crate::workload::tensors::AttentionTensors;
+
+/// Computes attention, layer by layer.
+pub trait Engine {
+    /// Attends one layer.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the layer does not fit the engine's configuration, or the engine fails.
+    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError>;
+}
+
+/// One layer in the forms that engines compute on.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// The model's own floats.
+    pub tensors: &'a AttentionTensors,
+    /// Which layer of `tensors`.
+    pub index: usize,
+    /// The layer as the accelerator's integers.
+    pub quantized: &'a QuantizedLayer,
+}
+
+/// What an engine made of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerAttention {
+    /// The attention's outputs.
+    pub outputs: Outputs,
+    /// Clock cycles from the layer's first input to its last output; `None` for engines without a clock.
+    pub cycles: Option<u64>,
+}
+
+/// Outputs of one layer, `[heads][queries][d]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outputs {
+    /// The accelerator's integers: units of V with [`crate::numerics::OUTPUT_FRACTION_BITS`] fraction bits.
+    Codes(Vec<Vec<Vec<i64>>>),
+    /// Values in the tensors' own units.
+    Values(Vec<Vec<Vec<f64>>>),
+}
+
+/// The engines by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    /// The generated Verilog, simulated by Verilator: counts cycles
+    Rtl,
+    /// The model of the hardware in Rust: the same bits, without cycles
+    Golden,
+    /// Float64 attention of the tensors themselves: the reference, without quantization
+    Float,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EngineKind::Rtl => "rtl",
+            EngineKind::Golden => "golden",
+            EngineKind::Float => "float",
+        })
+    }
+}
+
+impl EngineKind {
+    /// Whether the engine stands for the hardware of a configuration, with its limits and number formats.
+    pub fn is_hardware(self) -> bool {
+        self != EngineKind::Float
+    }
+
+    /// Checks that this engine can attend the layers of `tensors` under `config`, before the costly [`start`].
+    ///
+    /// # Errors
+    /// [`LayerError`] when the layers exceed the configuration's hardware.
+    ///
+    /// [`start`]: EngineKind::start
+    pub fn check(self, config: &Config, tensors: &AttentionTensors) -> Result<(), LayerError> {
+        if !self.is_hardware() {
+            return Ok(());
+        }
+        let core = AttentionCore::new(config);
+        error::check_fit(&core, tensors.head_dim(), tensors.key_count())?;
+        Ok(())
+    }
+
+    /// Starts the engine. `seed` decides what the RTL's registers and memories hold before they are written,
+    /// which changes no result of a correct design.
+    ///
+    /// # Errors
+    /// [`EngineError::Cosim`] when a tool that the RTL needs is missing or fails.
+    pub fn start(self, config: &Config, seed: u64) -> Result<Box<dyn Engine>, EngineError> {
+        Ok(match self {
+            EngineKind::Rtl => Box::new(rtl::RtlEngine::new(config, &Verilator::default(), seed)?),
+            EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
+            EngineKind::Float => Box::new(float::FloatEngine),
+        })
+    }
+}

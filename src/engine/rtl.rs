@@ -1,29 +1,15 @@
 //! The RTL engine: the emitted attention core in Verilator.
 
-use super::streams::{CoreFields, LayerError, LayerStreams};
+use super::streams::{CoreFields, LayerStreams};
+use super::{Engine, EngineError, Layer, LayerAttention, Outputs};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
-use crate::cosim::{Bench, BenchError, CosimError, Design, SinkId, SourceId, Tracing, Verilator};
+use crate::cosim::{Bench, Design, SinkId, SourceId, Tracing, Verilator};
 use crate::golden::layer::LayerOperands;
 use crate::hdl::elaborate;
-use thiserror::Error;
 
 /// Cycles without an end after which a layer counts as stuck, per input word.
 const CYCLES_PER_WORD: u64 = 1000;
-
-/// Why the RTL gave no result.
-#[derive(Debug, Error)]
-pub enum RtlError {
-    /// The layer does not fit the configuration.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// The simulation could not be built or started.
-    #[error(transparent)]
-    Cosim(#[from] CosimError),
-    /// A stream broke its rules or stuck.
-    #[error(transparent)]
-    Bench(#[from] BenchError),
-}
 
 /// The attention core of a configuration, running.
 pub struct RtlEngine {
@@ -49,8 +35,8 @@ impl RtlEngine {
     /// Builds (or finds built) and resets the core of `config`; `seed` fills memories and registers before use.
     ///
     /// # Errors
-    /// [`RtlError::Cosim`] when a tool is missing or fails.
-    pub fn new(config: &Config, verilator: &Verilator, seed: u64) -> Result<Self, RtlError> {
+    /// [`EngineError::Cosim`] when a tool is missing or fails.
+    pub fn new(config: &Config, verilator: &Verilator, seed: u64) -> Result<Self, EngineError> {
         let core = AttentionCore::new(config);
         let design = Design::from(&elaborate(&core));
         let simulator = verilator.build(&design, Tracing::Off)?.start(seed)?;
@@ -75,8 +61,8 @@ impl RtlEngine {
     /// Attends one layer.
     ///
     /// # Errors
-    /// [`RtlError`] when the layer does not fit, or the design breaks a rule of its streams.
-    pub fn attend_layer(&mut self, layer: &LayerOperands) -> Result<LayerResult, RtlError> {
+    /// [`EngineError`] when the layer does not fit, or the design breaks a rule of its streams.
+    pub fn attend_layer(&mut self, layer: &LayerOperands) -> Result<LayerResult, EngineError> {
         let streams = LayerStreams::new(&self.core, layer)?;
         let start = self.bench.simulator().cycle();
         let rows = streams.row.len();
@@ -104,6 +90,16 @@ impl RtlEngine {
         Ok(LayerResult {
             outputs: outputs.chunks(queries).map(<[_]>::to_vec).collect(),
             cycles,
+        })
+    }
+}
+
+impl Engine for RtlEngine {
+    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError> {
+        let result = self.attend_layer(&layer.quantized.operands)?;
+        Ok(LayerAttention {
+            outputs: Outputs::Codes(result.outputs),
+            cycles: Some(result.cycles),
         })
     }
 }

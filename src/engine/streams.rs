@@ -1,35 +1,10 @@
 //! A layer as the words of the attention core's streams.
 
+use super::error::{LayerError, check_fit};
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
-use thiserror::Error;
-
-/// Why a layer does not fit a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum LayerError {
-    /// The head dimension is not among those supported at run time.
-    #[error(
-        "head dimension {head_dim}: the configuration supports {supported}; choose another, or change array.head_dims"
-    )]
-    HeadDim {
-        /// The layer's.
-        head_dim: usize,
-        /// Those of the configuration.
-        supported: String,
-    },
-    /// More keys than a row may have.
-    #[error(
-        "{keys} keys: the configuration takes at most {limit} per row; choose a larger one, or raise limits.keys_per_row"
-    )]
-    Keys {
-        /// The layer's.
-        keys: usize,
-        /// The configuration's.
-        limit: usize,
-    },
-}
 
 /// The words of a layer, per input channel, in the order in which the core takes them.
 pub struct LayerStreams {
@@ -105,20 +80,8 @@ impl LayerStreams {
     pub fn new(core: &AttentionCore, layer: &LayerOperands) -> Result<Self, LayerError> {
         let shape = &core.shape;
         let head_dim = layer.keys[0][0].len();
-        let Some(level) = shape.level_of(head_dim) else {
-            let supported: Vec<_> = shape.head_dims.iter().map(usize::to_string).collect();
-            return Err(LayerError::HeadDim {
-                head_dim,
-                supported: supported.join(", "),
-            });
-        };
         let keys = layer.keys[0].len();
-        if keys > core.keys_per_row {
-            return Err(LayerError::Keys {
-                keys,
-                limit: core.keys_per_row,
-            });
-        }
+        let level = check_fit(core, head_dim, keys)?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
         let head_lines = keys.div_ceil(shape.vectors_per_line(level));
         Ok(LayerStreams {

@@ -1,0 +1,250 @@
+//! `spatten attend`: attention of the user's own tensors on an engine.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{ArgAction, ValueEnum};
+use serde_json::json;
+
+use super::{ConfigArgs, Failure, print, print_json, progress};
+use crate::config::Config;
+use crate::engine::job::{Job, JobResult, LayerReport};
+use crate::engine::{Engine, EngineKind};
+use crate::golden::float64::AbsError;
+use crate::handoff::output;
+use crate::workload::tensors::AttentionTensors;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = RESULTS)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Safetensors file: float32 q [layers, heads, queries, d], k and v [layers, kv_heads, keys, d]; metadata causal
+    #[arg(long, value_name = "FILE")]
+    tensors: PathBuf,
+    /// Attend this layer only, counted from 0 [default: all layers]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = layer_number)]
+    layer: Option<usize>,
+    /// What computes the attention
+    #[arg(long, value_enum, default_value_t = EngineKind::Rtl)]
+    engine: EngineKind,
+    /// Write the attention to this safetensors file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Whether a query sees only the keys up to its own, instead of what the file's metadata says
+    #[arg(long, action = ArgAction::Set)]
+    causal: Option<bool>,
+    /// Subtract K's channel means and balance K's channels before quantizing, which changes no exact result
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    conditioning: Switch,
+    /// Seed of what the RTL's registers and memories hold before they are written; results do not depend on it
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
+    seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+const RESULTS: &str = "\
+The attention is dense: every head and token takes part. Errors are absolute, over all heads and rows of a layer:
+  max/mean error  the outputs, as float32, against float64 attention of the file's float tensors, in their units;
+                  this is the error of quantization and arithmetic together
+  max/mean LSB    the outputs against float64 attention of the same quantized integers, in steps of V;
+                  this is the error of the arithmetic alone
+  max from ctx    the outputs against the model's own, when the file holds them as ctx; a large one means that
+                  the file's attention is not softmax(q k^T / sqrt(d)) v, or that causal is wrong
+
+FILE of --out holds out [layers, heads, queries, d] float32, in the tensors' units, and the flags kept_tokens
+[layers, keys] and kept_heads [layers, heads] uint8; with --layer it has that layer only. The engines rtl and
+golden write identical bytes.
+
+JSON holds the max/mean error; figures that the engine does not have, such as cycles of golden, are null.";
+
+fn layer_number(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .map_err(|_| "must be a whole number from 0, the number of the first layer")
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let tensors = AttentionTensors::read(&args.tensors, args.causal)?;
+    let condition = args.conditioning == Switch::On;
+    let job = Job::new(&tensors, args.layer, &config, condition)
+        .map_err(|error| about_tensors(args, error))?;
+    args.engine
+        .check(&config, &tensors)
+        .map_err(|error| about_tensors(args, error))?;
+    if let Some(out) = &args.out {
+        output::check_file(out, &args.tensors)?;
+    }
+
+    let mut engine = start(args, &config)?;
+    let bar = progress::bar("attending layers", job.layer_count() as u64);
+    let result = job.run(engine.as_mut(), || bar.inc(1))?;
+    bar.finish_and_clear();
+
+    if let Some(out) = &args.out {
+        result.output.write(out)?;
+    }
+    if args.json {
+        print_json(&json(args, &config, &result))
+    } else {
+        print(&text(args, &config, &tensors, &result))
+    }
+}
+
+fn about_tensors(args: &Args, error: impl std::fmt::Display) -> Failure {
+    Failure::Input(anyhow!("tensor file {}: {error}", args.tensors.display()))
+}
+
+fn start(args: &Args, config: &Config) -> Result<Box<dyn Engine>, Failure> {
+    let _spinner = (args.engine == EngineKind::Rtl)
+        .then(|| progress::spinner("building the simulation with Verilator"));
+    Ok(args.engine.start(config, args.seed)?)
+}
+
+fn json(args: &Args, config: &Config, result: &JobResult) -> serde_json::Value {
+    let layers: Vec<_> = result
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "layer": layer.layer,
+                "cycles": layer.cycles,
+                "dram_read_bytes": null,
+                "dram_write_bytes": null,
+                "rows": layer.rows,
+                "refetched_rows": null,
+                "kept_tokens": layer.kept_tokens,
+                "kept_heads": layer.kept_heads,
+                "max_abs_error": layer.error.max,
+                "mean_abs_error": layer.error.mean(),
+            })
+        })
+        .collect();
+    json!({
+        "engine": args.engine.to_string(),
+        "config": config.name,
+        "cycles": result.cycles(),
+        "layers": layers,
+    })
+}
+
+fn text(args: &Args, config: &Config, tensors: &AttentionTensors, result: &JobResult) -> String {
+    let mut text = format!(
+        "{}: {} attention on {}, configuration {}\n{}\n\n{}{}",
+        args.tensors.display(),
+        if tensors.causal() {
+            "causal"
+        } else {
+            "bidirectional"
+        },
+        args.engine,
+        config.name,
+        shape(args, config, tensors),
+        table(&result.layers),
+        legend(&result.layers[0]),
+    );
+    if let (Some(cycles), true) = (result.cycles(), result.layers.len() > 1) {
+        let _ = writeln!(text, "{cycles} cycles in all layers");
+    }
+    if let Some(out) = &args.out {
+        let _ = writeln!(text, "written to {}", out.display());
+    }
+    text
+}
+
+/// The tensors' sizes and what they were quantized to.
+fn shape(args: &Args, config: &Config, tensors: &AttentionTensors) -> String {
+    let sizes = format!(
+        "{} heads over {} KV heads, {} queries, {} keys, d = {}",
+        tensors.head_count(),
+        tensors.kv_head_count(),
+        tensors.query_count(),
+        tensors.key_count(),
+        tensors.head_dim(),
+    );
+    if !args.engine.is_hardware() {
+        return sizes;
+    }
+    let formats = config.formats();
+    format!(
+        "{sizes}; Q, K, V in {}, {}, {} bits, conditioning {}",
+        formats.query_bits,
+        formats.key_bits,
+        formats.value_bits,
+        match args.conditioning {
+            Switch::On => "on",
+            Switch::Off => "off",
+        },
+    )
+}
+
+/// One line per layer; columns that the engine or the file does not have are left out.
+fn table(layers: &[LayerReport]) -> String {
+    type Figure = fn(&LayerReport) -> Option<String>;
+    let columns: [(&str, Figure); 8] = [
+        ("layer", |layer| Some(layer.layer.to_string())),
+        ("rows", |layer| Some(layer.rows.to_string())),
+        ("cycles", |layer| {
+            layer.cycles.map(|cycles| cycles.to_string())
+        }),
+        ("max error", |layer| Some(scientific(layer.error.max))),
+        ("mean error", |layer| Some(scientific(layer.error.mean()))),
+        ("max LSB", |layer| {
+            layer.arithmetic_error.map(|e| format!("{:.4}", e.max))
+        }),
+        ("mean LSB", |layer| {
+            layer.arithmetic_error.map(|e| format!("{:.4}", e.mean()))
+        }),
+        ("max from ctx", |layer| {
+            layer.context_error.map(|e: AbsError| scientific(e.max))
+        }),
+    ];
+
+    let mut lines = vec![String::new(); 1 + layers.len()];
+    for (title, figure) in columns {
+        let Some(figures) = layers.iter().map(figure).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let column: Vec<&str> = [title]
+            .into_iter()
+            .chain(figures.iter().map(String::as_str))
+            .collect();
+        let width = column.iter().map(|cell| cell.len()).max().unwrap_or(0);
+        for (line, cell) in lines.iter_mut().zip(column) {
+            let gap = if line.is_empty() { "" } else { "  " };
+            let _ = write!(line, "{gap}{cell:>width$}");
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// What the columns of the table mean.
+fn legend(layer: &LayerReport) -> String {
+    let mut text =
+        "\nerror: against float64 attention of the file's tensors, in their units\n".to_owned();
+    if layer.arithmetic_error.is_some() {
+        text += "LSB: against float64 attention of the same integers, in steps of V\n";
+    }
+    if layer.context_error.is_some() {
+        text += "ctx: the model's own output in the file\n";
+    }
+    text
+}
+
+fn scientific(error: f64) -> String {
+    format!("{error:.2e}")
+}

@@ -1,0 +1,80 @@
+//! Why an engine gives no result.
+
+use thiserror::Error;
+
+use crate::accelerator::top::AttentionCore;
+use crate::cosim::{BenchError, CosimError};
+
+/// Why a layer does not fit a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LayerError {
+    /// The head dimension is not among those supported at run time.
+    #[error(
+        "head dimension {head_dim}: the hardware of configuration {config} supports {supported}; \
+         choose another configuration, or set array.head_dims"
+    )]
+    HeadDim {
+        /// The layer's.
+        head_dim: usize,
+        /// Those of the configuration.
+        supported: String,
+        /// The configuration's name.
+        config: String,
+    },
+    /// More keys than a row may have.
+    #[error(
+        "{keys} keys: the hardware of configuration {config} takes at most {limit} per row; \
+         choose a larger configuration, or set limits.keys_per_row and the buffers that `spatten check` \
+         then asks for"
+    )]
+    Keys {
+        /// The layer's.
+        keys: usize,
+        /// The configuration's.
+        limit: usize,
+        /// The configuration's name.
+        config: String,
+    },
+}
+
+/// Why an engine gives no result.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The layer does not fit the configuration.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The simulation could not be built or started.
+    #[error(transparent)]
+    Cosim(#[from] CosimError),
+    /// The RTL broke the rules of a stream, or is stuck.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+}
+
+/// Checks that `core` can attend layers of this head dimension with rows of so many keys, and returns the level
+/// ([`crate::accelerator::shape`]) of the head dimension.
+///
+/// # Errors
+/// [`LayerError`] when it cannot.
+pub(super) fn check_fit(
+    core: &AttentionCore,
+    head_dim: usize,
+    keys: usize,
+) -> Result<usize, LayerError> {
+    let Some(level) = core.shape.level_of(head_dim) else {
+        let supported: Vec<_> = core.shape.head_dims.iter().map(usize::to_string).collect();
+        return Err(LayerError::HeadDim {
+            head_dim,
+            supported: supported.join(", "),
+            config: core.name.clone(),
+        });
+    };
+    if keys > core.keys_per_row {
+        return Err(LayerError::Keys {
+            keys,
+            limit: core.keys_per_row,
+            config: core.name.clone(),
+        });
+    }
+    Ok(level)
+}
