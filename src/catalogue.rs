@@ -26,6 +26,7 @@ pub fn blocks(config: &Config) -> Vec<Box<dyn Block>> {
     let mut blocks: Vec<Box<dyn Block>> = Vec::new();
     stream_cells(config, &mut blocks);
     arithmetic_cells(config, &mut blocks);
+    score_blocks(config, &mut blocks);
     blocks
 }
 
@@ -120,4 +121,16 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
         levels_per_stage,
     };
     vec![count(None), count(Some(2))]
+}
+
+/// The K and V buffers, `query_key` and its parts.
+fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
+    let core = AttentionCore::new(config);
+    let stage = core.query_key();
+    blocks.push(Box::new(stage.packer()));
+    blocks.push(Box::new(core.prob_value().unpacker()));
+    blocks.push(Box::new(core.key_buffer()));
+    blocks.push(Box::new(core.value_buffer()));
+    blocks.push(Box::new(stage.element()));
+    blocks.push(Box::new(stage));
 }

@@ -8,11 +8,15 @@ mod adder_tree;
 mod divider;
 mod exp2;
 pub mod harness;
+pub mod kv_buffer;
 pub mod lane_packer;
+pub mod lane_unpacker;
 mod max_tree;
 mod multiplier;
 pub mod pipeline;
 mod popcount;
+pub mod query_key;
+pub mod query_key_element;
 mod reciprocal;
 
 use std::path::PathBuf;
@@ -81,5 +85,9 @@ pub fn all() -> Vec<Testbench> {
         exp2,
         reciprocal,
         lane_packer,
+        lane_unpacker,
+        kv_buffer,
+        query_key_element,
+        query_key,
     ]
 }

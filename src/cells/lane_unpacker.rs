@@ -8,7 +8,7 @@ use crate::reg;
 
 /// From lines of `lanes` lanes to groups of `chunks >> level` lanes.
 ///
-/// - Latency: 0; interval: one group per cycle while groups are no larger than lines, else one line per cycle.
+/// - Latency: [`LaneUnpacker::LATENCY`], none; interval: one group per cycle while groups are no larger than lines, else one line per cycle.
 /// - Stalls: valid and ready pass combinationally; nothing but the first lines of a larger group is held.
 ///
 /// The receiver marks the last group of a row with `finish_i`; what the line holds beyond it is dropped.
@@ -37,6 +37,9 @@ pub fn unpack_lines(lines: &[Vec<i64>], group: usize, count: usize) -> Vec<Vec<i
 }
 
 impl LaneUnpacker {
+    /// Cycles from a line to its groups: they leave in the cycle in which the line is offered.
+    pub const LATENCY: u64 = 0;
+
     fn parts(&self, level: usize) -> usize {
         let group = self.shape.vectors_per_line(level);
         self.lanes.max(group) / self.lanes.min(group)

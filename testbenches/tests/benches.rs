@@ -46,7 +46,17 @@ macro_rules! on_presets {
     };
 }
 
-on_presets!(multiplier, adder_tree, max_tree, popcount, lane_packer);
+on_presets!(
+    multiplier,
+    adder_tree,
+    max_tree,
+    popcount,
+    lane_packer,
+    lane_unpacker,
+    kv_buffer,
+    query_key_element,
+    query_key,
+);
 
 // No configuration changes the parameters of these.
 

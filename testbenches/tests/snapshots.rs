@@ -1,9 +1,14 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
+use spatten::accelerator::kv_buffer::LineBuffer;
+use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
+use spatten::accelerator::shape::ArrayShape;
 use spatten::cells::adder_tree::AdderTree;
 use spatten::cells::divider::Divider;
 use spatten::cells::exp2::Exp2;
 use spatten::cells::fifo::Fifo;
+use spatten::cells::lane_packer::LanePacker;
+use spatten::cells::lane_unpacker::LaneUnpacker;
 use spatten::cells::max_tree::MaxTree;
 use spatten::cells::multiplier::Multiplier;
 use spatten::cells::popcount::Popcount;
@@ -12,6 +17,7 @@ use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::sram::{SinglePortSram, Sram};
 use spatten::cells::sram_fifo::SramFifo;
 use spatten::hdl::{Block, Ty, elaborate, verilog};
+use spatten::numerics::Formats;
 
 /// Compares the text of `block` alone (not of its children) with the snapshot `name`.
 fn holds(name: &str, block: &dyn Block) {
@@ -118,4 +124,67 @@ fn exp2() {
 #[test]
 fn reciprocal() {
     holds("reciprocal", &Reciprocal);
+}
+
+/// Groups of 4, 2 and 1 lanes.
+fn shape() -> ArrayShape {
+    ArrayShape {
+        multipliers: 8,
+        head_dims: vec![2, 4, 8],
+    }
+}
+
+#[test]
+fn lane_packer() {
+    let block = LanePacker {
+        shape: shape(),
+        lanes: 2,
+        width: 5,
+    };
+    holds("lane_packer", &block);
+}
+
+#[test]
+fn lane_unpacker() {
+    let block = LaneUnpacker {
+        shape: shape(),
+        lanes: 2,
+        width: 5,
+    };
+    holds("lane_unpacker", &block);
+}
+
+#[test]
+fn line_buffer() {
+    let block = LineBuffer {
+        shape: shape(),
+        element_bits: 4,
+        lines: 5,
+        keys_per_row: 20,
+    };
+    holds("line_buffer", &block);
+}
+
+fn query_key_stage() -> QueryKey {
+    QueryKey {
+        shape: shape(),
+        formats: Formats {
+            query_bits: 6,
+            key_bits: 5,
+            value_bits: 5,
+            max_head_dim: 8,
+        },
+        lanes: 2,
+    }
+}
+
+#[test]
+fn query_key_element() {
+    let block: QueryKeyElement = query_key_stage().element();
+    holds("query_key_element", &block);
+}
+
+#[test]
+fn query_key() {
+    holds("query_key", &query_key_stage());
 }

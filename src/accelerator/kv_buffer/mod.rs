@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+pub mod golden;
 mod rtl;
 
 pub use rtl::LineBuffer;

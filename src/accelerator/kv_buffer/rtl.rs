@@ -20,6 +20,12 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
+    /// Cycles from the step that reads a line to the line at the output. A row leaves its channel with its last step.
+    pub const LATENCY: u64 = 1;
+
+    /// Cycles from the transfer of a line in to the same line at the output, where a row waits for it.
+    pub const FILL_LATENCY: u64 = 2;
+
     /// Bits of a line.
     pub fn line_bits(&self) -> usize {
         self.shape.multipliers * self.element_bits

@@ -51,6 +51,15 @@ impl ProbValue {
         }
     }
 
+    /// Cuts weight lines into the weights of V lines.
+    pub fn unpacker(&self) -> LaneUnpacker {
+        LaneUnpacker {
+            shape: self.shape.clone(),
+            lanes: self.lanes,
+            width: WEIGHT_BITS,
+        }
+    }
+
     pub(crate) fn scale(&self) -> OutputScale {
         OutputScale {
             formats: self.formats,
@@ -150,12 +159,7 @@ impl Block for ProbValue {
         let last = line.field("last");
 
         m.section("weights of one V line");
-        let unpacker = LaneUnpacker {
-            shape: shape.clone(),
-            lanes: self.lanes,
-            width: WEIGHT_BITS,
-        };
-        let u_unpacker = m.instance("u_unpacker", &unpacker);
+        let u_unpacker = m.instance("u_unpacker", &self.unpacker());
         // The level that cuts the weights is the row's, so they wait for it.
         net!(m, weight_here = weight.valid & row.valid);
         u_unpacker

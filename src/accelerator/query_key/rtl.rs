@@ -73,6 +73,16 @@ impl QueryKey {
         self.element().latency() + self.group_tree().latency()
     }
 
+    /// Cycles from taking the K line that completes a score line to that line at the output, when nothing stalls.
+    pub fn score_latency(&self) -> u64 {
+        self.pipeline_latency() as u64 + Fifo::LATENCY + LanePacker::LATENCY
+    }
+
+    /// Cycles from a row's last score line leaving to its maximum at the output.
+    pub fn maximum_latency(&self) -> u64 {
+        self.max_tree().latency() as u64 + Fifo::LATENCY
+    }
+
     /// Fields of the `row` channel.
     pub fn row_fields(&self) -> Vec<Field> {
         let bits = self.shape.max_dim() * self.formats.query_bits;
