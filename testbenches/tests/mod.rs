@@ -2,5 +2,6 @@
 
 mod benches;
 mod emitted;
+mod formal;
 mod pipeline_faults;
 mod snapshots;

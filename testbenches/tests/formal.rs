@@ -1,0 +1,164 @@
+//! Proofs about the stream cells, for all inputs and all time: Yosys turns cell and properties into an and-inverter
+//! graph, and its model checker (ABC's property-directed reachability) proves that no reachable state breaks one.
+//!
+//! The properties stand in `testbenches/formal/*.v`. Every proof is made again with a fault in the cell's Verilog and must
+//! then fail, so that no property holds by accident.
+
+use std::fs;
+use std::process::Command;
+
+use spatten::cells::arbiter::Arbiter;
+use spatten::cells::fifo::Fifo;
+use spatten::cells::fork::Fork;
+use spatten::cells::join::Join;
+use spatten::cells::spill_register::SpillRegister;
+use spatten::cells::sram_fifo::SramFifo;
+use spatten::cells::zero_eliminator::ZeroEliminator;
+use spatten::hdl::{Block, elaborate, verilog};
+
+/// What the model checker said.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Proved,
+    Refuted,
+}
+
+/// Proves the properties of `checker` about `block`, after replacing `fault.0` by `fault.1` in its Verilog.
+fn judge(block: &dyn Block, checker: &str, fault: Option<(&str, &str)>) -> Verdict {
+    let top = elaborate(block);
+    let mut sources: String = top.hierarchy().iter().map(|m| verilog(m, "")).collect();
+    if let Some((from, to)) = fault {
+        assert!(sources.contains(from), "no `{from}` in {sources}");
+        sources = sources.replacen(from, to, 1);
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("dut.v"), sources).expect("the folder is writable");
+    let checker = checker.replace("@DUT@", &top.name);
+    fs::write(path("check.v"), checker).expect("the folder is writable");
+    // `-zinit` gives every register without an initial value a free one.
+    let script = "read_verilog dut.v; read_verilog -formal check.v; prep -top check -flatten; async2sync; \
+                  memory_map; opt -full; techmap; opt -full; dffunmap; aigmap; write_aiger -zinit check.aig";
+    run(folder.path(), "yosys", &["-q", "-p", script]);
+    let output = run(
+        folder.path(),
+        "yosys-abc",
+        &["-c", "read_aiger check.aig; fold; strash; pdr -T 120"],
+    );
+    match (
+        output.contains("Property proved"),
+        output.contains("was asserted"),
+    ) {
+        (true, false) => Verdict::Proved,
+        (false, true) => Verdict::Refuted,
+        _ => panic!("{}: no verdict:\n{output}", top.name),
+    }
+}
+
+fn run(folder: &std::path::Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; scripts/setup installs it"));
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program} failed:\n{text}");
+    text
+}
+
+/// The queue checker for a cell that holds up to `capacity` words and offers one after at most `latency` cycles.
+fn queue(width: usize, capacity: usize, latency: u64) -> String {
+    include_str!("../formal/queue.v")
+        .replace("WIDTH = 3", &format!("WIDTH = {width}"))
+        .replace("CAPACITY = 2", &format!("CAPACITY = {capacity}"))
+        .replace("LATENCY = 1", &format!("LATENCY = {latency}"))
+}
+
+#[test]
+fn a_spill_register_keeps_every_word_once_in_order() {
+    let block = SpillRegister { width: 2 };
+    let checker = queue(2, 2, SpillRegister::LATENCY);
+    assert_eq!(judge(&block, &checker, None), Verdict::Proved);
+    let fault = ("take & !room", "take & room");
+    assert_eq!(judge(&block, &checker, Some(fault)), Verdict::Refuted);
+}
+
+#[test]
+fn a_fifo_keeps_every_word_once_in_order() {
+    for depth in 1..=3 {
+        let block = Fifo::new(3, depth);
+        let checker = queue(3, depth, Fifo::LATENCY);
+        assert_eq!(
+            judge(&block, &checker, None),
+            Verdict::Proved,
+            "depth {depth}"
+        );
+        let fault = ("push ? (count_q + ", "push ? (count_q - ");
+        let fault = if depth == 1 {
+            ("in_valid_i &", "in_valid_i |")
+        } else {
+            fault
+        };
+        let verdict = judge(&block, &checker, Some(fault));
+        assert_eq!(verdict, Verdict::Refuted, "depth {depth}");
+    }
+}
+
+#[test]
+fn an_sram_fifo_keeps_every_word_once_in_order() {
+    let block = SramFifo { width: 3, depth: 2 };
+    let checker = queue(3, block.capacity(), SramFifo::LATENCY);
+    assert_eq!(judge(&block, &checker, None), Verdict::Proved);
+    let fault = ("read_address_i];", "write_address_i];");
+    assert_eq!(judge(&block, &checker, Some(fault)), Verdict::Refuted);
+}
+
+#[test]
+fn a_fork_gives_every_branch_every_word_once() {
+    let block = Fork { branches: 3 };
+    let checker = include_str!("../formal/fork.v");
+    assert_eq!(judge(&block, checker, None), Verdict::Proved);
+    let fault = ("all ? ", "!all ? ");
+    assert_eq!(judge(&block, checker, Some(fault)), Verdict::Refuted);
+}
+
+#[test]
+fn a_join_takes_all_branches_together() {
+    let block = Join { branches: 3 };
+    let checker = include_str!("../formal/join.v");
+    assert_eq!(judge(&block, checker, None), Verdict::Proved);
+    let fault = (
+        "assign in1_ready_o = transfer",
+        "assign in1_ready_o = out_ready_i",
+    );
+    assert_eq!(judge(&block, checker, Some(fault)), Verdict::Refuted);
+}
+
+#[test]
+fn an_arbiter_serves_every_branch_in_turn_and_holds_its_offers() {
+    let block = Arbiter {
+        branches: 3,
+        width: 2,
+    };
+    let checker = include_str!("../formal/arbiter.v");
+    assert_eq!(judge(&block, checker, None), Verdict::Proved);
+    for fault in [
+        ("standing_q <= offer & !out_ready_i", "standing_q <= 1'b0"),
+        ("behind_q <= ~(grant", "behind_q <= (grant"),
+    ] {
+        assert_eq!(
+            judge(&block, checker, Some(fault)),
+            Verdict::Refuted,
+            "{fault:?}"
+        );
+    }
+}
+
+#[test]
+fn a_zero_eliminator_packs_every_word_once_in_order() {
+    let block = ZeroEliminator { lanes: 3, width: 1 };
+    let checker = include_str!("../formal/zero_eliminator.v");
+    assert_eq!(judge(&block, checker, None), Verdict::Proved);
+    let fault = ("out_ready_i | !packed_q", "1'b1");
+    assert_eq!(judge(&block, checker, Some(fault)), Verdict::Refuted);
+}
