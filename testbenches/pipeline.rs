@@ -26,6 +26,9 @@ const IDLE_INTERVAL: u32 = 4;
 /// The values of all lanes of all ports of one side, port after port.
 pub type Word = Vec<i64>;
 
+/// What a pipeline must compute: the outputs for a word of inputs.
+pub type Golden = Box<dyn Fn(&[i64]) -> Word>;
+
 /// A port as lanes of one type.
 #[derive(Clone, Debug)]
 pub struct Port {
@@ -47,8 +50,8 @@ pub struct Pipeline {
     pub inputs: Vec<Port>,
     /// Its outputs but for the valid flag.
     pub outputs: Vec<Port>,
-    /// The outputs for a word of inputs.
-    pub golden: Box<dyn Fn(&[i64]) -> Word>,
+    /// Its golden model.
+    pub golden: Golden,
     /// Words that enter before the random ones.
     pub corners: Vec<Word>,
 }

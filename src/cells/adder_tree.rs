@@ -105,10 +105,10 @@ impl AdderTree {
 /// The narrowest type for the sum of `count` words of type `term`.
 fn sum_of(term: Ty, count: usize) -> Ty {
     if term.signed {
-        // -2^(w-1) * count needs every bit.
+        // The least sum, -2^(w-1) * count, decides: it needs log2(count), rounded up, more bits than a term.
         return Ty::signed(term.width + tree::depth(count));
     }
-    // (2^w - 1) * count is just below a power of two only where `count` is small against its power of two.
+    // Narrow words need fewer: five bits add up to 5, which has three bits and not 1 + 3.
     let largest = ((num_bigint::BigUint::from(1u8) << term.width) - 1u8) * count;
     Ty::unsigned(largest.bits() as usize)
 }

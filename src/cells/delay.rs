@@ -64,3 +64,55 @@ fn chain<'m>(m: &'m Builder, name: &str, value: Sig<'m>, cycles: usize) -> Sig<'
         *register
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cells::pipeline_test::{check, word};
+    use crate::hdl::{About, Block, Ty};
+
+    #[derive(Debug)]
+    struct Line {
+        ty: Ty,
+        cycles: usize,
+    }
+
+    impl Block for Line {
+        fn name(&self) -> String {
+            format!("spatten_test_line_{}_{}", self.ty, self.cycles)
+        }
+
+        fn about(&self) -> About {
+            About {
+                purpose: "A delay line.".into(),
+                parameters: vec![],
+                source: file!(),
+            }
+        }
+
+        fn build(&self, m: &Builder) {
+            let flag = m.input("valid", 1, "");
+            let value = m.input("value", self.ty, "");
+            m.output("valid", 1, "")
+                .drive(delay_flag(m, "flag", flag, self.cycles));
+            m.output("value", self.ty, "")
+                .drive(delay(m, "value", value, self.cycles));
+        }
+    }
+
+    #[test]
+    fn words_and_flags_come_out_as_many_cycles_later() {
+        // Five cycles of 12 bits make a shift register, of 50 bits a chain.
+        for ty in [Ty::signed(12), Ty::unsigned(50)] {
+            for cycles in [0, 1, 2, 5] {
+                let vectors: Vec<_> = (0..40)
+                    .map(|k| {
+                        let value = word(k * k * 123_456_789, ty.width);
+                        (vec![("value", value.clone())], vec![("value", value)])
+                    })
+                    .collect();
+                check(&Line { ty, cycles }, cycles, &vectors);
+            }
+        }
+    }
+}

@@ -86,8 +86,7 @@ impl Block for MaxTree {
         let max = m.output("max", word, "signed");
 
         m.section("dead lanes become the most negative word");
-        let lowest = m.cat(&[m.lit(1, 1)]);
-        let lowest = lowest.shift_left(self.width - 1).as_signed();
+        let lowest = m.lit(1, 1).shift_left(self.width - 1).as_signed();
         let masked = m.per_lane("masked", lanes, word, "", |k| {
             live.lanes(1).at(k).select(words.lanes(word).at(k), lowest)
         });

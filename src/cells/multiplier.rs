@@ -11,8 +11,14 @@
 //! | 3         | 4          | a * quarter of b; sum of two; sum of two    |
 //! | 4         | 8          | a * eighth of b; sum of two, three times    |
 //!
-//! Pre-layout on IHP SG13G2 (typical, an input delay of 0.6 ns for the register before): 12 x 12 takes 4.2, 3.1,
-//! 2.5 and 2.3 ns, 12 x 16 in two stages 3.3 and in three 2.8 ns.
+//! Pre-layout on IHP SG13G2 (typical, 0.6 ns for the register before the operands), in ns; the target is 3.3:
+//!
+//! | registers | 12 x 12 | 12 x 16 | 25 x 16 | 25 x 18 |
+//! |-----------|---------|---------|---------|---------|
+//! | 1         | 4.2     | 4.2     |         |         |
+//! | 2         | 3.1     | 3.3     |         |         |
+//! | 3         | 2.5     | 2.8     | 3.25    | 3.5     |
+//! | 4         | 2.3     | 2.1     |         | 3.0     |
 
 use crate::hdl::{About, Block, Builder, Sig, Ty};
 
