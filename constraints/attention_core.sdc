@@ -8,7 +8,7 @@ create_clock -name clk -period $clock_period [get_ports clk_i]
 set data_inputs {}
 foreach port [all_inputs] {
   set name [get_property $port full_name]
-  if {$name ne "clk_i" && $name ne "rst_ni"} {
+  if {$name ne "clk_i"} {
     lappend data_inputs $port
   }
 }

@@ -30,6 +30,7 @@ pub mod golden;
 pub mod handoff;
 pub mod hdl;
 pub mod numerics;
+pub mod perf;
 pub mod workload;
 
 #[path = "../testbenches/mod.rs"]

@@ -107,10 +107,27 @@ impl AttentionCore {
     /// Fields of the `row` channel.
     pub fn row_fields(&self) -> Vec<Field> {
         let mut fields = self.query_key().row_fields();
-        let of_buffer = self.key_buffer().row_fields();
+        // A head's lines stand in both buffers, so the smaller one sets the width of their number.
+        let (keys, values) = (self.key_buffer(), self.value_buffer());
+        let smaller = if keys.lines <= values.lines {
+            keys
+        } else {
+            values
+        };
+        let of_buffer = smaller.row_fields();
         fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
         fields.extend(self.softmax().scale_fields());
         fields
+    }
+
+    /// The row descriptor of a buffer, from the `row` channel's fields of the same names.
+    fn of_buffer<'m>(row: Stream<'m>, buffer: &LineBuffer) -> Stream<'m> {
+        let fields = buffer.row_fields().into_iter().map(|field| {
+            let value = row.field(&field.name).extend(field.ty.width);
+            (field.name, value)
+        });
+        let fields = fields.collect();
+        row.with_fields(fields)
     }
 
     /// One branch of the row descriptor: the named fields, waiting for their stage.
@@ -190,7 +207,9 @@ impl Block for AttentionCore {
 
         m.section("scores");
         let u_keys = m.instance("u_key_buffer", &keys);
-        u_keys.feed("fill", key).feed("row", key_row);
+        u_keys
+            .feed("fill", key)
+            .feed("row", Self::of_buffer(key_row, &keys));
         let u_query_key = m.instance("u_query_key", &self.query_key());
         u_query_key
             .feed("row", query)
@@ -205,7 +224,9 @@ impl Block for AttentionCore {
 
         m.section("outputs");
         let u_values = m.instance("u_value_buffer", &values);
-        u_values.feed("fill", value).feed("row", value_row);
+        u_values
+            .feed("fill", value)
+            .feed("row", Self::of_buffer(value_row, &values));
         let value_line = u_values.stream("line");
         m.unused(
             "value_live",

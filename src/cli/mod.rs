@@ -10,6 +10,7 @@
 //! * files are written by [`crate::handoff::output`], which the interrupt handler set here knows.
 
 mod attend;
+mod bench;
 mod check;
 mod explain;
 mod failure;
@@ -47,6 +48,8 @@ enum Command {
     Check(check::Args),
     /// Write the Verilog, file list, constraints, memory inventory and manifest
     Generate(generate::Args),
+    /// Measure the design and the generator against bounds and targets
+    Bench(bench::Args),
     /// Tell what a parameter means: unit, range, default, trade-off, rules
     Explain(explain::Args),
     /// Compute the attention of a model's own tensors on an engine and measure its errors
@@ -58,6 +61,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Presets => presets::run(),
         Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Attend(args) => attend::run(args),
     }

@@ -1,17 +1,21 @@
 //! The files of one generated design: Verilog, file list, constraints, memory inventory, manifest.
 
-use super::memories;
+use super::memories::{self, Memory};
 use super::output::{FileSet, MANIFEST};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::hdl::{Block, Module, elaborate, verilog};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Clock period that the constraints ask for: the project's target on a 130 nm library (decisions, section 6).
 pub const CLOCK_NS: f64 = 3.3;
+
+/// The memory inventory's file name.
+pub const MEMORIES: &str = "memories.json";
+/// The configuration's file name.
+pub const CONFIGURATION: &str = "config.toml";
 
 /// An elaborated design with the text of each of its modules.
 pub struct Emitted {
@@ -38,29 +42,53 @@ pub fn emit(block: &dyn Block, config: &Config) -> Emitted {
     Emitted { top, modules }
 }
 
-/// Every file that `spatten generate` writes for a configuration.
-pub fn files(config: &Config) -> FileSet {
+/// A generated design: every file that `spatten generate` writes, and what they hold.
+pub struct Design {
+    /// Name of the top module.
+    pub top: String,
+    /// Number of Verilog modules, one file each.
+    pub modules: usize,
+    /// Every memory, by wrapper module.
+    pub memories: Vec<Memory>,
+    /// The files, by their path in the output folder.
+    pub files: FileSet,
+}
+
+/// The hand-off of a configuration: Verilog, file list, constraints, memory inventory, configuration, manifest.
+///
+/// The same configuration gives the same bytes wherever and whenever it runs.
+pub fn generate(config: &Config) -> Design {
     let Emitted { top, modules } = emit(&AttentionCore::new(config), config);
+    let memories = memories::inventory(&top);
+    let top = top.name.clone();
+    let module_count = modules.len();
     let mut files = FileSet::new();
     let mut list = String::new();
     for (name, text) in modules {
         let path = format!("rtl/{name}.v");
         list.push_str(&path);
         list.push('\n');
-        files.insert(PathBuf::from(path), text.into_bytes());
+        files.insert(path.into(), text.into_bytes());
     }
-    let top_name = top.name.as_str();
-    files.insert(format!("{top_name}.f").into(), list.into_bytes());
-    let constraints = include_str!("../../constraints/attention_core.sdc")
-        .replace("@TOP@", top_name)
-        .replace("@CLOCK_NS@", &CLOCK_NS.to_string());
-    files.insert(format!("{top_name}.sdc").into(), constraints.into_bytes());
-    let memories = json!(memories::inventory(&top));
-    files.insert("memories.json".into(), pretty(&memories));
-    files.insert("config.toml".into(), config.canonical().into_bytes());
-    let manifest = manifest(config, top_name, &files);
+    files.insert(format!("{top}.f").into(), list.into_bytes());
+    files.insert(format!("{top}.sdc").into(), constraints(&top).into_bytes());
+    files.insert(MEMORIES.into(), pretty(&json!(memories)));
+    files.insert(CONFIGURATION.into(), config.canonical().into_bytes());
+    let manifest = manifest(config, &top, &files);
     files.insert(MANIFEST.into(), pretty(&manifest));
-    files
+    Design {
+        top,
+        modules: module_count,
+        memories,
+        files,
+    }
+}
+
+/// Timing constraints (SDC) of a top module with the design's clock and reset.
+pub fn constraints(top: &str) -> String {
+    include_str!("../../constraints/attention_core.sdc")
+        .replace("@TOP@", top)
+        .replace("@CLOCK_NS@", &CLOCK_NS.to_string())
 }
 
 /// What was generated from what: versions, configuration and the hash of every file.

@@ -20,6 +20,13 @@ pub struct Memory {
     pub instances: Vec<String>,
 }
 
+impl Memory {
+    /// Bits of all instances.
+    pub fn total_bits(&self) -> usize {
+        self.words * self.bits * self.instances.len()
+    }
+}
+
 /// Every memory below `top`, by wrapper module.
 pub fn inventory(top: &Arc<Module>) -> Vec<Memory> {
     let mut found = BTreeMap::new();

@@ -4,20 +4,26 @@
 //! trace. The aside copy lies in the target's own folder, so that the rename stays within one file system. This
 //! guards against errors, interrupts and kills, not against a power cut: nothing waits for the disk.
 //!
+//! A killed process leaves its aside copy; the next write to the same place removes it.
+//!
 //! Every step that changes the file system holds one lock. [`clean_up_partial_output`], called by the interrupt
 //! handler, takes the same lock and keeps it until the process ends, so it never meets a half-done step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fs4::{FileExt, TryLockError};
 use thiserror::Error;
 
 /// The file that marks a folder as an output of ours, which may be replaced.
 pub const MANIFEST: &str = "manifest.json";
+
+/// Letters and digits that end the name of a folder written aside.
+const RANDOM_LETTERS: usize = 6;
 
 /// Files of an output folder: path inside the folder to content.
 pub type FileSet = BTreeMap<PathBuf, Vec<u8>>;
@@ -208,6 +214,9 @@ impl Place {
     /// Finds the place and changes nothing.
     fn locate(target: &Path) -> Result<Place, OutputError> {
         let failed = |error: io::Error| OutputError::from_io(target, error);
+        if target.as_os_str().is_empty() {
+            return Err(OutputError::NoName(target.to_path_buf()));
+        }
         // Links are followed, so that what they point to is replaced and not the link.
         let path = if target.symlink_metadata().is_ok() {
             target.canonicalize().map_err(failed)?
@@ -242,21 +251,39 @@ fn check_replaceable(target: &Path, path: &Path) -> Result<(), OutputError> {
 /// A folder beside the target that holds what is being written; removed when dropped.
 struct Aside {
     path: PathBuf,
+    /// Held while the process lives, so that no other takes the folder for a killed one's.
+    _lock: File,
 }
 
 impl Aside {
     fn folder(place: &Place) -> io::Result<Aside> {
         let mut lock = lock();
         let prefix = format!(".{}.partial-", place.name.display());
-        // The folder becomes the output, so it takes the permissions that the user's umask leaves.
-        let permissions = Permissions::from_mode(0o777);
-        let folder = tempfile::Builder::new()
-            .prefix(&prefix)
-            .permissions(permissions)
-            .tempdir_in(&place.parent)?;
-        let path = folder.keep();
-        lock.insert(path.clone());
-        Ok(Aside { path })
+        remove_abandoned(&place.parent, &prefix);
+        loop {
+            // The folder becomes the output, so it takes the permissions that the user's umask leaves.
+            let permissions = Permissions::from_mode(0o777);
+            let folder = tempfile::Builder::new()
+                .prefix(&prefix)
+                .rand_bytes(RANDOM_LETTERS)
+                .permissions(permissions)
+                .tempdir_in(&place.parent)?;
+            // Until the folder is locked another process may find it, take it for abandoned and remove it.
+            let folder_lock = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            let locked = FileExt::try_lock(&folder_lock);
+            if matches!(locked, Err(TryLockError::WouldBlock)) || !folder.path().exists() {
+                continue;
+            }
+            let path = folder.keep();
+            lock.insert(path.clone());
+            return Ok(Aside {
+                path,
+                _lock: folder_lock,
+            });
+        }
     }
 
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
@@ -290,6 +317,24 @@ impl Drop for Aside {
         let mut lock = lock();
         remove_folder(&self.path);
         lock.remove(&self.path);
+    }
+}
+
+/// Removes what killed processes left aside: folders of our making that nobody holds locked. What cannot be locked
+/// or removed stays; it is in nobody's way.
+fn remove_abandoned(parent: &Path, prefix: &str) {
+    let is_ours = |name: &str| {
+        name.strip_prefix(prefix).is_some_and(|rest| {
+            rest.len() == RANDOM_LETTERS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_ours)
+            && let Ok(folder) = File::open(entry.path())
+            && FileExt::try_lock(&folder).is_ok()
+        {
+            remove_folder(&entry.path());
+        }
     }
 }
 

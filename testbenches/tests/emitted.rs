@@ -2,12 +2,12 @@
 //! without a word.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use spatten::catalogue;
 use spatten::config::Config;
 use spatten::hdl::{elaborate, verilog};
+
+use super::tools::silent;
 
 /// The blocks of two presets: files by name, and the modules to be read as tops.
 struct Emitted {
@@ -42,23 +42,6 @@ fn emit(preset: &str) -> Emitted {
         files: texts.into_keys().collect(),
         tops,
     }
-}
-
-/// Runs a tool that must succeed and print nothing.
-fn silent(folder: &Path, program: &str, arguments: &[&str]) {
-    let output = Command::new(program)
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {program}: {error}; scripts/setup installs it"));
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    assert!(
-        output.status.success() && text.trim().is_empty(),
-        "{program} {} ({}):\n{text}",
-        arguments.join(" "),
-        output.status
-    );
 }
 
 /// Verilator takes one top at a time: a module that instantiates every block, its ports unconnected, is the one.

@@ -118,7 +118,8 @@ impl Block for LineBuffer {
             .by_level(m, "per_line", level, "keys per line", |l| {
                 m.lit(self.shape.vectors_per_line(l) as u64, value_bits(chunks))
             });
-        let bits = left.width().max(per_line.width());
+        // Wide enough for one more than either, so that no comparison is constant.
+        let bits = value_bits(self.keys_per_row.max(chunks) + 1);
         let last = m.net("last", left.extend(bits).le(per_line.extend(bits)), "");
         // A releasing row ends when all lines of its head are there, so that the ring never frees what will still come.
         let needed = m.net(

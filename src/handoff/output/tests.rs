@@ -101,6 +101,30 @@ fn a_file_in_a_folders_place_and_a_folder_in_a_files_place_are_refused() {
 }
 
 #[test]
+fn the_next_write_removes_what_killed_runs_left_and_nothing_else() {
+    let root = TempDir::new().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let kept = [
+        ".out.partial-Live00",
+        ".out.partial-mine",
+        ".out.partial-Old123.old",
+        ".other.partial-Abc123",
+    ];
+    for name in kept.iter().chain(&[".out.partial-Abc123"]) {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("file"), "text").unwrap();
+    }
+    let alive = File::open(path(kept[0])).unwrap();
+    FileExt::lock(&alive).unwrap();
+    write_folder(&path("out"), &set("", &[])).unwrap();
+    assert!(!path(".out.partial-Abc123").exists());
+    for name in kept {
+        assert!(path(name).join("file").exists(), "{name}");
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), kept.len() + 1);
+}
+
+#[test]
 fn a_place_that_cannot_exist_is_an_error_of_the_environment() {
     let root = TempDir::new().unwrap();
     let file = root.path().join("file");
@@ -161,8 +185,10 @@ fn a_check_finds_what_cannot_be_written_and_changes_nothing() {
 
 #[test]
 fn a_path_without_a_name_is_refused() {
-    let error = write_folder(Path::new("/"), &set("", &[])).unwrap_err();
-    assert!(matches!(error, OutputError::NoName(_)) && error.is_bad_input());
+    for path in ["/", ""] {
+        let error = write_folder(Path::new(path), &set("", &[])).unwrap_err();
+        assert!(matches!(error, OutputError::NoName(_)) && error.is_bad_input());
+    }
 }
 
 #[test]
@@ -314,11 +340,15 @@ fn an_interrupt_or_kill_leaves_the_old_or_the_new_output_whole() {
             file == vec![file[0]; FILE_BYTES],
             "{signal}: the file is not whole"
         );
-        if signal != "KILL" {
+        if signal == "KILL" {
+            // What it left aside goes with the next output.
+            write_folder(&root.path().join("out"), &generation(0)).unwrap();
+            write_file(&root.path().join("file"), b"").unwrap();
+        } else {
             assert_eq!(status.code(), Some(130), "{signal}");
-            let entries = fs::read_dir(root.path()).unwrap();
-            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-            assert_eq!(names.len(), 2, "{signal} left {names:?}");
         }
+        let entries = fs::read_dir(root.path()).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{signal} left {names:?}");
     }
 }
