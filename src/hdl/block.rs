@@ -3,6 +3,7 @@
 use super::builder::Builder;
 use super::module::{About, Module};
 use super::names;
+use super::types::mistake;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -27,6 +28,8 @@ pub trait Block: fmt::Debug {
 #[derive(Default)]
 pub struct Library {
     modules: RefCell<HashMap<String, (String, Arc<Module>)>>,
+    /// Names of the blocks being built, the outermost first.
+    building: RefCell<Vec<String>>,
 }
 
 impl Library {
@@ -34,22 +37,26 @@ impl Library {
     ///
     /// # Panics
     /// When the description has a mistake, or two different blocks share one module name.
+    #[track_caller]
     pub fn elaborate(self: &Rc<Self>, block: &dyn Block) -> Arc<Module> {
         let name = block.name();
         let shown = format!("{block:?}");
         if let Some((first, module)) = self.modules.borrow().get(&name) {
-            assert!(
-                *first == shown,
-                "two blocks are called {name}: {first} and {shown}"
-            );
+            if *first != shown {
+                mistake(format!("two blocks are called {name}: {first} and {shown}"));
+            }
             return module.clone();
         }
-        assert!(
-            names::is_identifier(&name),
-            "`{name}` is no Verilog module name"
-        );
+        if !names::is_identifier(&name) {
+            mistake(format!("`{name}` is no Verilog module name"));
+        }
+        if self.building.borrow().contains(&name) {
+            mistake(format!("{name} contains itself"));
+        }
+        self.building.borrow_mut().push(name.clone());
         let builder = Builder::new(self.clone());
         block.build(&builder);
+        self.building.borrow_mut().pop();
         let module = Arc::new(builder.finish(name.clone(), block.about()));
         self.modules
             .borrow_mut()
@@ -62,6 +69,7 @@ impl Library {
 ///
 /// # Panics
 /// When the description has a mistake.
+#[track_caller]
 pub fn elaborate(block: &dyn Block) -> Arc<Module> {
     Rc::new(Library::default()).elaborate(block)
 }

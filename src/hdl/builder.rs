@@ -27,6 +27,8 @@ pub(super) struct State {
     pub signals: Vec<Signal>,
     pub exprs: Vec<Expr>,
     interned: HashMap<Expr, ExprId>,
+    /// Slices of compound expressions: slicing one moves through all that it is made of.
+    slices: HashMap<(ExprId, usize, usize), ExprId>,
     pub genvars: Vec<Genvar>,
     ports: Vec<SignalId>,
     names: HashSet<String>,
@@ -150,6 +152,9 @@ impl Builder {
     /// Unsigned literal of any width.
     #[track_caller]
     pub fn lit_big(&self, value: BigUint, width: usize) -> Sig<'_> {
+        if width == 0 {
+            mistake("a literal has at least one bit");
+        }
         if value.bits() as usize > width {
             mistake(format!("literal {value} does not fit in u{width}"));
         }
@@ -159,6 +164,9 @@ impl Builder {
     /// Signed literal.
     #[track_caller]
     pub fn lit_signed(&self, value: i64, width: usize) -> Sig<'_> {
+        if width == 0 {
+            mistake("a literal has at least one bit");
+        }
         let fits = width >= 64 || (value >> (width - 1) == 0 || value >> (width - 1) == -1);
         if !fits {
             mistake(format!("literal {value} does not fit in s{width}"));
@@ -221,6 +229,12 @@ impl Builder {
             if !seen.insert(number) {
                 mistake(format!("case {name}: arm {number} stands twice"));
             }
+        }
+        // Icarus never runs an `always @(*)` without anything to wait for.
+        if self.is_constant(selector.id) {
+            mistake(format!(
+                "case {name}: the selector is constant; take its arm while building"
+            ));
         }
         let id = self.declare(name, otherwise.ty(), SignalKind::Net, doc);
         self.state.borrow_mut().driven.insert(id);
@@ -340,7 +354,7 @@ impl Builder {
         let genvar = {
             let mut state = self.state.borrow_mut();
             let depth = state.scopes.len() - 1;
-            let name = ["k", "l", "n"].get(depth).copied();
+            let name = names::LOOP_VARIABLES.get(depth).copied();
             let Some(name) = name else {
                 drop(state);
                 mistake("generate loops nest three deep at most");
@@ -367,6 +381,7 @@ impl Builder {
     }
 
     /// Elaborates a child that several instances may share.
+    #[track_caller]
     pub fn child(&self, block: &dyn Block) -> Arc<Module> {
         self.library.elaborate(block)
     }
@@ -391,6 +406,16 @@ impl Builder {
         Sig { m: self, id, ty }
     }
 
+    pub(super) fn known_slice(&self, value: ExprId, lo: usize, width: usize) -> Option<ExprId> {
+        let state = self.state.borrow();
+        state.slices.get(&(value, lo, width)).copied()
+    }
+
+    pub(super) fn note_slice(&self, value: ExprId, lo: usize, width: usize, slice: ExprId) {
+        let mut state = self.state.borrow_mut();
+        state.slices.insert((value, lo, width), slice);
+    }
+
     pub(super) fn signal(&self, id: SignalId) -> Sig<'_> {
         let ty = self.state.borrow().signals[id.0 as usize].ty;
         self.expr(Op::Signal(id), ty)
@@ -398,6 +423,32 @@ impl Builder {
 
     pub(super) fn op(&self, id: ExprId) -> Op {
         self.state.borrow().exprs[id.0 as usize].op.clone()
+    }
+
+    /// Whether no input, net or register changes the expression.
+    fn is_constant(&self, root: ExprId) -> bool {
+        let state = self.state.borrow();
+        let mut seen = HashSet::new();
+        let mut stack = vec![root];
+        while let Some(id) = stack.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let op = &state.exprs[id.0 as usize].op;
+            let changes = match op {
+                Op::Signal(signal) => !matches!(
+                    state.signals[signal.0 as usize].kind,
+                    SignalKind::Constant(_)
+                ),
+                Op::Lane { .. } => true,
+                _ => false,
+            };
+            if changes {
+                return false;
+            }
+            stack.extend(op.operands());
+        }
+        true
     }
 
     pub(super) fn width_of(&self, id: ExprId) -> usize {
@@ -430,6 +481,9 @@ impl Builder {
     pub(super) fn claim(&self, name: &str) {
         if !names::is_identifier(name) {
             mistake(format!("`{name}` is no Verilog identifier"));
+        }
+        if let Some(use_) = names::reserved_for(name) {
+            mistake(format!("the name {name} is reserved for {use_}"));
         }
         if !self.state.borrow_mut().names.insert(name.to_owned()) {
             mistake(format!("the name {name} stands twice in one module"));

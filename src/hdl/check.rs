@@ -51,6 +51,22 @@ pub(super) fn expressions_of(item: &Item) -> Vec<ExprId> {
     }
 }
 
+/// Signals that a statement drives, with the loop's variable where it drives one lane of each iteration.
+fn targets_of(item: &Item) -> Vec<(SignalId, Option<GenvarId>)> {
+    match item {
+        Item::Assign(id, _) => vec![(*id, None)],
+        Item::AssignLane(id, genvar, _) => vec![(*id, Some(*genvar))],
+        Item::Registers(updates) => updates.iter().map(|u| (u.register, None)).collect(),
+        Item::Memory {
+            memory,
+            read_register,
+            ..
+        } => vec![(*memory, None), (*read_register, None)],
+        Item::Instance { outputs, .. } => outputs.iter().map(|o| (o.1, None)).collect(),
+        _ => vec![],
+    }
+}
+
 /// Calls `visit` for every statement with the loops around it.
 fn each_item<'a>(
     items: &'a [Item],
@@ -80,6 +96,20 @@ pub(super) fn scopes(module: &Module) {
         }
     });
     each_item(&module.items, &mut Vec::new(), &mut |item, loops| {
+        for (target, lane) in targets_of(item) {
+            let declared = home.get(&target).map_or(&[][..], Vec::as_slice);
+            let expected: Vec<_> = declared.iter().copied().chain(lane).collect();
+            if loops != expected {
+                let signal = module.signal(target);
+                mistake_at(
+                    signal.place,
+                    format!(
+                        "{} is driven in another generate loop than it is declared in",
+                        signal.name
+                    ),
+                );
+            }
+        }
         let mut seen = HashSet::new();
         let mut stack = expressions_of(item);
         while let Some(id) = stack.pop() {
@@ -98,12 +128,20 @@ pub(super) fn scopes(module: &Module) {
                         );
                     }
                 }
-                Op::Lane { bus, genvar } if !loops.contains(genvar) => {
+                Op::Lane { bus, genvar } => {
                     let signal = module.signal(*bus);
-                    mistake_at(
-                        signal.place,
-                        format!("a lane of {} is used outside its loop", signal.name),
-                    );
+                    let declared = home.get(bus).map_or(&[][..], Vec::as_slice);
+                    if !loops.contains(genvar) || !loops.starts_with(declared) {
+                        let text = format!("a lane of {} is used outside its loop", signal.name);
+                        mistake_at(signal.place, text);
+                    }
+                    if declared.contains(genvar) {
+                        let text = format!(
+                            "{} is declared in the loop that selects its lanes",
+                            signal.name
+                        );
+                        mistake_at(signal.place, text);
+                    }
                 }
                 _ => stack.extend(op.operands()),
             }

@@ -3,7 +3,8 @@
 use super::builder::Builder;
 use super::expr::{GenvarId, Op};
 use super::sig::Sig;
-use super::types::{Ty, mistake};
+use super::types::{Ty, mistake, mistake_at};
+use std::panic::Location;
 
 /// The variable of a generate loop: selects the lane that the loop body is about.
 #[derive(Clone, Copy)]
@@ -96,11 +97,13 @@ impl Builder {
         lane: impl FnOnce(LaneIndex<'m>) -> Sig<'m>,
     ) -> Sig<'m> {
         let ty = ty.into();
+        let place = Location::caller();
         let bus = self.wire(name, lanes * ty.width, doc);
         self.generate(&format!("g_{name}"), lanes, |k| {
             let value = lane(k);
             if value.ty() != ty {
-                mistake(format!("{name} has lanes of {ty}, got {}", value.ty()));
+                let got = value.ty();
+                mistake_at(place, format!("{name} has lanes of {ty}, got {got}"));
             }
             bus.drive_lane(k, value);
         });

@@ -18,6 +18,19 @@ property protected pure rand randc randcase randsequence ref return sequence sho
 struct super tagged this throughout timeprecision timeunit type typedef union unique var virtual void wait_order \
 wildcard with within";
 
+/// Variables of generate loops, from the outermost inwards.
+pub(super) const LOOP_VARIABLES: [&str; 3] = ["k", "l", "n"];
+
+/// What the layer itself uses a name for.
+pub(super) fn reserved_for(name: &str) -> Option<&'static str> {
+    match name {
+        "clk_i" => Some("the clock, which appears where it is needed"),
+        "rst_ni" => Some("the reset, which appears where it is needed"),
+        _ if LOOP_VARIABLES.contains(&name) => Some("the variables of generate loops"),
+        _ => None,
+    }
+}
+
 /// Whether `name` is reserved by Verilog or SystemVerilog.
 pub fn is_keyword(name: &str) -> bool {
     KEYWORDS.split_ascii_whitespace().any(|word| word == name)

@@ -20,6 +20,7 @@ pub fn verilog(module: &Module, origin: &str) -> String {
         out: String::new(),
         indent: 1,
         loops: 0,
+        names: names_of(module),
     };
     printer.banner(origin);
     printer.header();
@@ -34,6 +35,8 @@ struct Printer<'a> {
     indent: usize,
     /// Generate loops around the statement being printed.
     loops: usize,
+    /// Every name of the module, of temporaries so far too.
+    names: HashSet<String>,
 }
 
 impl Printer<'_> {
@@ -190,8 +193,8 @@ impl Printer<'_> {
                 }
             }
             Item::Never { condition, message } => {
-                let text = self.expression("never", *condition);
                 self.out.push_str("`ifndef SYNTHESIS\n");
+                let text = self.expression("never", *condition);
                 self.line("always @(posedge clk_i) begin");
                 self.line(&format!("  if ({text}) begin"));
                 self.line(&format!("    $display(\"%m: {message}\");"));
@@ -249,8 +252,8 @@ impl Printer<'_> {
         let module = self.module;
         let signal = module.signal(target);
         let name = signal.name.clone();
-        let mut roots = vec![selector, otherwise];
-        roots.extend(arms.iter().map(|arm| arm.1));
+        let mut roots = vec![(selector, Place::Selector), (otherwise, Place::Alone)];
+        roots.extend(arms.iter().map(|arm| (arm.1, Place::Alone)));
         let mut texts = self.expressions(&name, &roots).into_iter();
         let selector_text = texts.next().expect("one text per root");
         let otherwise_text = texts.next().expect("one text per root");
@@ -274,8 +277,8 @@ impl Printer<'_> {
         for update in updates {
             let name = &module.signal(update.register).name;
             let prefix = format!("{}_d", name.trim_end_matches("_q"));
-            let mut roots = vec![update.next];
-            roots.extend(update.enable);
+            let mut roots = vec![(update.next, Place::Alone)];
+            roots.extend(update.enable.map(|e| (e, Place::Alone)));
             let mut texts = self.expressions(&prefix, &roots).into_iter();
             let next = texts.next().expect("one text per root");
             written.push((name.clone(), next, texts.next()));
@@ -371,7 +374,8 @@ impl Printer<'_> {
             *write_data,
             *read_enable,
             *read_address,
-        ];
+        ]
+        .map(|id| (id, Place::Alone));
         let texts = self.expressions(&name, &roots);
         self.line("always @(posedge clk_i) begin");
         self.line(&format!(
@@ -400,7 +404,8 @@ impl Printer<'_> {
         let name = self.module.signal(*memory).name.clone();
         let read = self.module.signal(*read_data);
         let head = format!("wire{} {} = ", range(read.ty.width), read.name);
-        let roots = [*write_enable, *write_address, *write_data, *read_address];
+        let roots = [*write_enable, *write_address, *write_data, *read_address]
+            .map(|id| (id, Place::Alone));
         let texts = self.expressions(&name, &roots);
         self.line("always @(posedge clk_i) begin");
         self.line(&format!(
@@ -421,7 +426,7 @@ impl Printer<'_> {
         else {
             unreachable!("called for instances only")
         };
-        let roots: Vec<_> = inputs.iter().map(|input| input.1).collect();
+        let roots: Vec<_> = inputs.iter().map(|i| (i.1, Place::Alone)).collect();
         let prefix = &name["u_".len()..];
         let texts = self.expressions(prefix, &roots);
         let mut connections = Vec::new();
@@ -469,24 +474,52 @@ impl Printer<'_> {
     }
 
     fn expression(&mut self, consumer: &str, root: ExprId) -> String {
-        self.expressions(consumer, &[root]).remove(0)
+        self.expressions(consumer, &[(root, Place::Alone)])
+            .remove(0)
     }
 
     /// Texts of several expressions of one statement, after printing the temporaries they need.
-    fn expressions(&mut self, consumer: &str, roots: &[ExprId]) -> Vec<String> {
+    fn expressions(&mut self, consumer: &str, roots: &[(ExprId, Place)]) -> Vec<String> {
+        let ids: Vec<_> = roots.iter().map(|root| root.0).collect();
         let mut writer = ExprWriter {
             module: self.module,
             consumer,
-            shared: shared(self.module, roots),
+            shared: shared(self.module, &ids),
             named: HashMap::new(),
             temporaries: Vec::new(),
+            names: &mut self.names,
+            next_number: 0,
         };
-        let texts = roots.iter().map(|&root| writer.top(root)).collect();
+        let texts = roots
+            .iter()
+            .map(|&(id, place)| writer.text(id, place))
+            .collect();
         for (name, width, text) in writer.temporaries {
             self.statement(&format!("wire{} {name} = ", range(width)), &text, "");
         }
         texts
     }
+}
+
+/// Names of signals, instances and loops.
+fn names_of(module: &Module) -> HashSet<String> {
+    fn collect(items: &[Item], names: &mut HashSet<String>) {
+        for item in items {
+            match item {
+                Item::Instance { name, .. } => {
+                    names.insert(name.clone());
+                }
+                Item::Generate { label, items, .. } => {
+                    names.insert(label.clone());
+                    collect(items, names);
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut names: HashSet<_> = module.signals.iter().map(|s| s.name.clone()).collect();
+    collect(&module.items, &mut names);
+    names
 }
 
 /// Compound expressions that one statement uses more than once.
@@ -524,19 +557,62 @@ struct ExprWriter<'a> {
     /// Expressions that have become temporaries.
     named: HashMap<ExprId, String>,
     temporaries: Vec<(String, usize, String)>,
+    /// Every name of the module, which those of temporaries join.
+    names: &'a mut HashSet<String>,
+    next_number: usize,
+}
+
+/// Where an expression's text will stand, which decides what it needs around it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Right of an assignment, or in brackets of its own: width and sign come from the text alone.
+    Alone,
+    /// In brackets of its own, but read together with unsigned texts.
+    Selector,
+    /// Beside a binary operator.
+    Operand,
+    /// Behind a unary operator: `^~a` would be read as an operator `^~`.
+    Unary,
+}
+
+/// How tightly a text holds together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Binding {
+    Binary,
+    Unary,
+    Primary,
 }
 
 impl ExprWriter<'_> {
-    /// Text of a whole right-hand side.
-    fn top(&mut self, id: ExprId) -> String {
-        let (text, _) = self.text(id, true);
-        text
+    /// Text of an expression that stands alone.
+    fn alone(&mut self, id: ExprId) -> String {
+        self.text(id, Place::Alone)
     }
 
-    /// Text that can stand as an operand.
+    /// Text of an expression beside a binary operator.
     fn operand(&mut self, id: ExprId) -> String {
-        let (text, atom) = self.text(id, false);
-        if atom { text } else { format!("({text})") }
+        self.text(id, Place::Operand)
+    }
+
+    fn text(&mut self, id: ExprId, place: Place) -> String {
+        if self.is_named(id) || self.shared.contains(&id) {
+            return self.temporary(id);
+        }
+        let (text, binding) = self.compound(id, place);
+        let enough = match place {
+            Place::Alone | Place::Selector => Binding::Binary,
+            Place::Operand => Binding::Unary,
+            Place::Unary => Binding::Primary,
+        };
+        if binding >= enough {
+            text
+        } else {
+            format!("({text})")
+        }
+    }
+
+    fn is_named(&self, id: ExprId) -> bool {
+        self.named.contains_key(&id)
     }
 
     /// Name of a new net that holds the expression.
@@ -544,32 +620,39 @@ impl ExprWriter<'_> {
         if let Some(name) = self.named.get(&id) {
             return name.clone();
         }
-        let (text, _) = self.compound(id, true);
-        let name = format!("{}_t{}", self.consumer, self.temporaries.len());
+        let (text, _) = self.compound(id, Place::Alone);
+        let name = self.temporary_name();
         self.temporaries
             .push((name.clone(), self.module.expr(id).width, text));
         self.named.insert(id, name.clone());
         name
     }
 
-    /// Text and whether it needs no parentheses as an operand.
-    fn text(&mut self, id: ExprId, top: bool) -> (String, bool) {
-        if self.named.contains_key(&id) || self.shared.contains(&id) {
-            return (self.temporary(id), true);
+    /// The consumer's name and a number, such that nothing else in the module has it.
+    fn temporary_name(&mut self) -> String {
+        loop {
+            let name = format!("{}_t{}", self.consumer, self.next_number);
+            self.next_number += 1;
+            if self.names.insert(name.clone()) {
+                return name;
+            }
         }
-        self.compound(id, top)
     }
 
-    fn compound(&mut self, id: ExprId, top: bool) -> (String, bool) {
+    fn compound(&mut self, id: ExprId, place: Place) -> (String, Binding) {
         let expr = self.module.expr(id);
         let width = expr.width;
         match &expr.op {
-            Op::Const(value) => (literal(value, width), true),
-            Op::Signal(signal) => (self.module.signal(*signal).name.clone(), true),
-            Op::Lane { .. } => (self.lane_bits(id, 0, width), true),
+            Op::Const(value) => (literal(value, width), Binding::Primary),
+            Op::Signal(signal) => {
+                let name = self.module.signal(*signal).name.clone();
+                (name, Binding::Primary)
+            }
+            Op::Lane { .. } => (self.lane_bits(id, 0, width), Binding::Primary),
             Op::Not(a) => {
                 let operator = if width == 1 { '!' } else { '~' };
-                (format!("{operator}{}", self.operand(*a)), true)
+                let operand = self.text(*a, Place::Unary);
+                (format!("{operator}{operand}"), Binding::Unary)
             }
             Op::Reduce(reduce, a) => {
                 let operator = match reduce {
@@ -577,11 +660,12 @@ impl ExprWriter<'_> {
                     Reduce::Or => '|',
                     Reduce::Xor => '^',
                 };
-                let operand = self.operand(*a);
-                (format!("({operator}{operand})"), true)
+                // In parentheses beside other operators: `a & |b` reads badly.
+                let operand = self.text(*a, Place::Unary);
+                (format!("{operator}{operand}"), Binding::Binary)
             }
-            Op::Binary(binary, a, b) => (self.binary(*binary, *a, *b), false),
-            Op::Mul { signed, a, b } => self.product(*signed, *a, *b, width, top),
+            Op::Binary(binary, a, b) => (self.binary(*binary, *a, *b), Binding::Binary),
+            Op::Mul { signed, a, b } => self.product(*signed, *a, *b, width, place),
             Op::Compare {
                 compare,
                 signed,
@@ -598,11 +682,12 @@ impl ExprWriter<'_> {
                 };
                 let ordered = !matches!(compare, Compare::Eq | Compare::Ne);
                 if *signed && ordered {
-                    let (a, b) = (self.top(*a), self.top(*b));
-                    (format!("$signed({a}) {operator} $signed({b})"), false)
+                    let (a, b) = (self.alone(*a), self.alone(*b));
+                    let text = format!("$signed({a}) {operator} $signed({b})");
+                    (text, Binding::Binary)
                 } else {
                     let (a, b) = (self.operand(*a), self.operand(*b));
-                    (format!("{a} {operator} {b}"), false)
+                    (format!("{a} {operator} {b}"), Binding::Binary)
                 }
             }
             Op::Shift {
@@ -611,14 +696,16 @@ impl ExprWriter<'_> {
                 amount,
             } => {
                 let amount = self.operand(*amount);
-                match shift {
-                    Shift::Left => (format!("{} << {amount}", self.operand(*value)), false),
-                    Shift::Right => (format!("{} >> {amount}", self.operand(*value)), false),
+                let operator = match shift {
+                    Shift::Left => "<<",
+                    Shift::Right => ">>",
                     Shift::ArithmeticRight => {
-                        let text = format!("$signed({}) >>> {amount}", self.top(*value));
-                        unsigned_unless(top, text)
+                        let text = format!("$signed({}) >>> {amount}", self.alone(*value));
+                        return unsigned_unless_alone(place, text);
                     }
-                }
+                };
+                let value = self.operand(*value);
+                (format!("{value} {operator} {amount}"), Binding::Binary)
             }
             Op::Mux {
                 condition,
@@ -629,17 +716,21 @@ impl ExprWriter<'_> {
                 let then = self.operand(*then);
                 let chained = matches!(self.module.expr(*otherwise).op, Op::Mux { .. })
                     && !self.shared.contains(otherwise)
-                    && !self.named.contains_key(otherwise);
+                    && !self.is_named(*otherwise);
                 let otherwise = if chained {
-                    self.compound(*otherwise, false).0
+                    self.compound(*otherwise, Place::Operand).0
                 } else {
                     self.operand(*otherwise)
                 };
-                (format!("{condition} ? {then} : {otherwise}"), false)
+                let text = format!("{condition} ? {then} : {otherwise}");
+                (text, Binding::Binary)
             }
-            Op::Slice { value, lo } => (self.bits(*value, *lo, width), true),
-            Op::Concat(parts) => (self.concatenation(parts), true),
-            Op::Extend { signed, value } => (self.extension(*signed, *value, width), true),
+            Op::Slice { value, lo } => (self.bits(*value, *lo, width), Binding::Primary),
+            Op::Concat(parts) => (self.concatenation(parts), Binding::Primary),
+            Op::Extend { signed, value } => {
+                let text = self.extension(*signed, *value, width);
+                (text, Binding::Primary)
+            }
         }
     }
 
@@ -655,9 +746,9 @@ impl ExprWriter<'_> {
         let flat = !matches!(binary, Binary::Sub | Binary::Add)
             && matches!(&self.module.expr(a).op, Op::Binary(inner, _, _) if *inner == binary)
             && !self.shared.contains(&a)
-            && !self.named.contains_key(&a);
+            && !self.is_named(a);
         let a = if flat {
-            self.compound(a, false).0
+            self.compound(a, Place::Operand).0
         } else {
             self.operand(a)
         };
@@ -670,14 +761,14 @@ impl ExprWriter<'_> {
         a: ExprId,
         b: ExprId,
         width: usize,
-        top: bool,
-    ) -> (String, bool) {
+        place: Place,
+    ) -> (String, Binding) {
         let a = self.extension(signed, a, width);
         let b = self.extension(signed, b, width);
         if signed {
-            unsigned_unless(top, format!("$signed({a}) * $signed({b})"))
+            unsigned_unless_alone(place, format!("$signed({a}) * $signed({b})"))
         } else {
-            (format!("{a} * {b}"), false)
+            (format!("{a} * {b}"), Binding::Binary)
         }
     }
 
@@ -688,14 +779,14 @@ impl ExprWriter<'_> {
             return self.operand(value);
         }
         if !signed {
-            let text = self.top(value);
+            let text = self.alone(value);
             return format!("{{{more}'d0, {text}}}");
         }
         let sign = self.bits(value, own - 1, 1);
         if own == 1 {
             return format!("{{{width}{{{sign}}}}}");
         }
-        let text = self.top(value);
+        let text = self.alone(value);
         format!("{{{{{more}{{{sign}}}}}, {text}}}")
     }
 
@@ -707,7 +798,7 @@ impl ExprWriter<'_> {
                 .iter()
                 .take_while(|&&p| p == parts[index])
                 .count();
-            let text = self.top(parts[index]);
+            let text = self.alone(parts[index]);
             texts.push(if run == 1 {
                 text
             } else {
@@ -728,7 +819,7 @@ impl ExprWriter<'_> {
             return self.operand(value);
         }
         match &self.module.expr(value).op {
-            Op::Lane { .. } if !self.named.contains_key(&value) => self.lane_bits(value, lo, width),
+            Op::Lane { .. } if !self.is_named(value) => self.lane_bits(value, lo, width),
             Op::Slice { value, lo: first } => self.bits(*value, first + lo, width),
             Op::Signal(signal) => select(&self.module.signal(*signal).name, lo, width),
             Op::Const(constant) => {
@@ -762,11 +853,11 @@ impl ExprWriter<'_> {
     }
 }
 
-fn unsigned_unless(top: bool, text: String) -> (String, bool) {
-    if top {
-        (text, false)
-    } else {
-        (format!("$unsigned({text})"), true)
+/// A signed operator's result beside other operators would change how those are read.
+fn unsigned_unless_alone(place: Place, text: String) -> (String, Binding) {
+    match place {
+        Place::Alone => (text, Binding::Binary),
+        _ => (format!("$unsigned({text})"), Binding::Primary),
     }
 }
 

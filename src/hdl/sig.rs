@@ -107,7 +107,10 @@ impl<'m> Sig<'m> {
         if width == self.width() {
             return self.as_unsigned();
         }
-        match self.m.op(self.id) {
+        if let Some(id) = self.m.known_slice(self.id, lo, width) {
+            return Sig { id, ty, ..self };
+        }
+        let sliced = match self.m.op(self.id) {
             Op::Const(value) => {
                 let mask = (BigUint::from(1u8) << width) - 1u8;
                 self.m.expr(Op::Const((value >> lo) & mask), ty)
@@ -122,7 +125,9 @@ impl<'m> Sig<'m> {
                 self.m.expr(Op::Slice { value, lo }, ty)
             }
             op => self.slice_of_operands(&op, lo, width),
-        }
+        };
+        self.m.note_slice(self.id, lo, width, sliced.id);
+        sliced
     }
 
     /// Slices move towards the named signals where that is exact, because Verilog indexes only names. Elsewhere the
@@ -130,21 +135,15 @@ impl<'m> Sig<'m> {
     #[track_caller]
     fn slice_of_operands(self, op: &Op, lo: usize, width: usize) -> Sig<'m> {
         let ty = Ty::unsigned(width);
-        let operand = |id: ExprId| Sig {
-            m: self.m,
-            id,
-            ty: Ty::unsigned(self.m.width_of(id)),
-        };
-        let part = |id: ExprId| operand(id).slice(lo, width).id;
         match op {
-            Op::Not(a) => self.m.expr(Op::Not(part(*a)), ty),
-            Op::Binary(binary @ (Binary::And | Binary::Or | Binary::Xor), a, b) => {
-                let op = Op::Binary(*binary, part(*a), part(*b));
-                self.m.expr(op, ty)
+            Op::Not(a) => {
+                let a = self.operand(*a).slice(lo, width).id;
+                self.m.expr(Op::Not(a), ty)
             }
-            Op::Binary(binary @ (Binary::Add | Binary::Sub), a, b) if lo == 0 => {
-                let op = Op::Binary(*binary, part(*a), part(*b));
-                self.m.expr(op, ty)
+            Op::Binary(binary, a, b) if lo == 0 || !matches!(binary, Binary::Add | Binary::Sub) => {
+                let a = self.operand(*a).slice(lo, width).id;
+                let b = self.operand(*b).slice(lo, width).id;
+                self.m.expr(Op::Binary(*binary, a, b), ty)
             }
             // The low bits of a product are those of the product modulo 2^width.
             Op::Mul { signed, a, b }
@@ -160,16 +159,16 @@ impl<'m> Sig<'m> {
             } => {
                 let op = Op::Mux {
                     condition: *condition,
-                    then: part(*then),
-                    otherwise: part(*otherwise),
+                    then: self.operand(*then).slice(lo, width).id,
+                    otherwise: self.operand(*otherwise).slice(lo, width).id,
                 };
                 self.m.expr(op, ty)
             }
             Op::Extend { value, .. } if lo + width <= self.m.width_of(*value) => {
-                operand(*value).slice(lo, width)
+                self.operand(*value).slice(lo, width)
             }
             Op::Extend { signed, value } if lo == 0 => {
-                let value = operand(*value);
+                let value = self.operand(*value);
                 let value = if *signed { value.as_signed() } else { value };
                 value.extend(width).as_unsigned()
             }
@@ -184,6 +183,15 @@ impl<'m> Sig<'m> {
         }
     }
 
+    /// Another expression of the module, unsigned.
+    fn operand(self, id: ExprId) -> Sig<'m> {
+        Sig {
+            m: self.m,
+            id,
+            ty: Ty::unsigned(self.m.width_of(id)),
+        }
+    }
+
     /// A slice of a concatenation is a concatenation of slices of the parts it touches.
     #[track_caller]
     fn slice_of_parts(self, parts: &[ExprId], lo: usize, width: usize) -> Sig<'m> {
@@ -194,12 +202,7 @@ impl<'m> Sig<'m> {
             let from = lo.max(base);
             let to = (lo + width).min(base + part_width);
             if from < to {
-                let part = Sig {
-                    m: self.m,
-                    id: part,
-                    ty: Ty::unsigned(part_width),
-                };
-                taken.push(part.slice(from - base, to - from));
+                taken.push(self.operand(part).slice(from - base, to - from));
             }
             base += part_width;
         }
@@ -343,9 +346,12 @@ impl<'m> Sig<'m> {
     fn compare(self, compare: Compare, other: Sig<'m>) -> Sig<'m> {
         let name = format!("{compare:?}").to_lowercase();
         self.same_type(other, &name);
+        // Two words that are never negative are ordered alike either way, and the plain text reads better.
+        let never_negative =
+            |sig: Sig<'m>| matches!(self.m.op(sig.id), Op::Extend { signed: false, .. });
         let op = Op::Compare {
             compare,
-            signed: self.ty.signed,
+            signed: self.ty.signed && !(never_negative(self) && never_negative(other)),
             a: self.id,
             b: other.id,
         };

@@ -151,14 +151,12 @@ impl Builder {
     pub fn stream_in(&self, channel: &str, fields: &[Field]) -> Stream<'_> {
         let valid = self.input(&format!("{channel}_valid"), 1, "");
         let ready = self.output(&format!("{channel}_ready"), 1, "");
-        let fields = fields
-            .iter()
-            .map(|f| {
-                let port = self.input(&format!("{channel}_{}", f.name), f.ty, &f.doc);
-                (f.name.clone(), port)
-            })
-            .collect();
-        Stream::new(valid, ready, fields)
+        let mut ports = Vec::new();
+        for f in fields {
+            let port = self.input(&format!("{channel}_{}", f.name), f.ty, &f.doc);
+            ports.push((f.name.clone(), port));
+        }
+        Stream::new(valid, ready, ports)
     }
 
     /// Output channel: ports `<channel>_valid_o`, `<channel>_ready_i` and one per field.
@@ -166,17 +164,15 @@ impl Builder {
     pub fn stream_out(&self, channel: &str, fields: &[Field]) -> StreamOut<'_> {
         let valid = self.output(&format!("{channel}_valid"), 1, "");
         let ready = self.input(&format!("{channel}_ready"), 1, "");
-        let fields = fields
-            .iter()
-            .map(|f| {
-                let port = self.output(&format!("{channel}_{}", f.name), f.ty, &f.doc);
-                (f.name.clone(), port)
-            })
-            .collect();
+        let mut ports = Vec::new();
+        for f in fields {
+            let port = self.output(&format!("{channel}_{}", f.name), f.ty, &f.doc);
+            ports.push((f.name.clone(), port));
+        }
         StreamOut {
             valid,
             ready,
-            fields,
+            fields: ports,
         }
     }
 

@@ -1,10 +1,11 @@
-//! Tests that hold for every block, and proofs.
+//! Tests that hold for every block, of the layers below the blocks, and proofs.
 
 mod any_config;
 mod benches;
 mod design;
 mod emitted;
 mod formal;
+mod hdl_property;
 mod pipeline_faults;
 mod snapshots;
 mod tools;
