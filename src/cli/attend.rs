@@ -91,8 +91,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 
     let mut engine = start(args, &config)?;
-    let bar = progress::bar("attending layers", job.layer_count() as u64);
-    let result = job.run(engine.as_mut(), || bar.inc(1))?;
+    let bar = progress::bar("attending rows", job.row_count() as u64);
+    let result = job.run(engine.as_mut(), |rows| bar.inc(rows as u64))?;
     bar.finish_and_clear();
 
     if let Some(out) = &args.out {

@@ -8,11 +8,18 @@ use crate::golden::float64::attend_float_head;
 pub struct FloatEngine;
 
 impl Engine for FloatEngine {
-    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError> {
-        let heads = 0..layer.tensors.head_count();
-        let outputs = heads.map(|head| attend_float_head(layer.tensors, layer.index, head));
+    fn attend(
+        &mut self,
+        layer: &Layer<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LayerAttention, EngineError> {
+        let heads = (0..layer.tensors.head_count()).map(|head| {
+            let rows = attend_float_head(layer.tensors, layer.index, head);
+            progress(rows.len());
+            rows
+        });
         Ok(LayerAttention {
-            outputs: Outputs::Values(outputs.collect()),
+            outputs: Outputs::Values(heads.collect()),
             cycles: None,
         })
     }

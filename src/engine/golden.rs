@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, Layer, LayerAttention, Outputs, error};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
-use crate::golden::layer::attend_layer;
+use crate::golden::head::attend_head;
 
 /// The golden model under a configuration.
 #[derive(Clone, Debug)]
@@ -21,15 +21,24 @@ impl GoldenEngine {
 }
 
 impl Engine for GoldenEngine {
-    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError> {
+    fn attend(
+        &mut self,
+        layer: &Layer<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LayerAttention, EngineError> {
         error::check_fit(
             &self.core,
             layer.tensors.head_dim(),
             layer.tensors.key_count(),
         )?;
-        let outputs = attend_layer(&self.core.formats, &layer.quantized.operands);
+        let operands = &layer.quantized.operands;
+        let heads = (0..operands.queries.len()).map(|head| {
+            let rows = attend_head(&self.core.formats, &operands.head(head));
+            progress(rows.len());
+            rows.into_iter().map(|row| row.outputs).collect()
+        });
         Ok(LayerAttention {
-            outputs: Outputs::Codes(outputs),
+            outputs: Outputs::Codes(heads.collect()),
             cycles: None,
         })
     }

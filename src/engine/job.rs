@@ -107,37 +107,41 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// How many layers the job has.
-    pub fn layer_count(&self) -> usize {
-        self.layers.len()
+    /// Query rows of all heads and layers of the job.
+    pub fn row_count(&self) -> usize {
+        self.layers.len() * self.rows_per_layer()
     }
 
-    /// Runs the job; `finished` is called after every layer.
+    fn rows_per_layer(&self) -> usize {
+        self.tensors.head_count() * self.tensors.query_count()
+    }
+
+    /// Runs the job; `progress` is called now and then with the number of rows finished since its last call.
     ///
     /// # Errors
     /// [`EngineError`] of the first layer that the engine could not attend.
     pub fn run(
         &self,
         engine: &mut dyn Engine,
-        mut finished: impl FnMut(),
+        mut progress: impl FnMut(usize),
     ) -> Result<JobResult, EngineError> {
         let (heads, keys) = (self.tensors.head_count(), self.tensors.key_count());
-        let mut reports = Vec::with_capacity(self.layer_count());
+        let layers = self.layers.len();
+        let mut reports = Vec::with_capacity(layers);
         let mut out = Vec::new();
         for layer in self.layers.clone() {
-            let (report, outputs) = self.attend(engine, layer)?;
+            let (report, outputs) = self.attend(engine, layer, &mut progress)?;
             reports.push(report);
             out.extend(outputs);
-            finished();
         }
 
         let [_, _, queries, head_dim] = self.tensors.queries().shape();
         let output = AttentionOutput {
-            out: Tensor::new([self.layer_count(), heads, queries, head_dim], out),
+            out: Tensor::new([layers, heads, queries, head_dim], out),
             token_importance: None,
             head_importance: None,
-            kept_tokens: Some(vec![vec![true; keys]; self.layer_count()]),
-            kept_heads: Some(vec![vec![true; heads]; self.layer_count()]),
+            kept_tokens: Some(vec![vec![true; keys]; layers]),
+            kept_heads: Some(vec![vec![true; heads]; layers]),
         };
         Ok(JobResult {
             layers: reports,
@@ -150,14 +154,16 @@ impl<'a> Job<'a> {
         &self,
         engine: &mut dyn Engine,
         index: usize,
+        progress: &mut dyn FnMut(usize),
     ) -> Result<(LayerReport, Vec<f32>), EngineError> {
         let (tensors, formats) = (self.tensors, self.config.formats());
         let quantized = QuantizedLayer::new(tensors, index, &formats, self.condition);
-        let result = engine.attend(&Layer {
+        let operands = Layer {
             tensors,
             index,
             quantized: &quantized,
-        })?;
+        };
+        let result = engine.attend(&operands, progress)?;
 
         let outputs = values(&result.outputs, &quantized);
         let elements = || outputs.iter().map(|&value| f64::from(value));
@@ -172,7 +178,7 @@ impl<'a> Job<'a> {
         });
         let report = LayerReport {
             layer: index,
-            rows: tensors.head_count() * tensors.query_count(),
+            rows: self.rows_per_layer(),
             cycles: result.cycles,
             kept_tokens: (0..tensors.key_count()).collect(),
             kept_heads: heads.clone().collect(),

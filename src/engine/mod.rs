@@ -25,11 +25,15 @@ use crate::workload::tensors::AttentionTensors;
 
 /// Computes attention, layer by layer.
 pub trait Engine {
-    /// Attends one layer.
+    /// Attends one layer; `progress` is called now and then with the number of rows finished since its last call.
     ///
     /// # Errors
     /// [`EngineError`] when the layer does not fit the engine's configuration, or the engine fails.
-    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError>;
+    fn attend(
+        &mut self,
+        layer: &Layer<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LayerAttention, EngineError>;
 }
 
 /// One layer in the forms that engines compute on.

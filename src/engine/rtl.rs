@@ -11,6 +11,9 @@ use crate::hdl::elaborate;
 /// Cycles without an end after which a layer counts as stuck, per input word.
 const CYCLES_PER_WORD: u64 = 1000;
 
+/// Cycles between two calls of `progress`.
+const CYCLES_PER_REPORT: u64 = 1000;
+
 /// The attention core of a configuration, running.
 pub struct RtlEngine {
     core: AttentionCore,
@@ -25,7 +28,7 @@ pub struct RtlEngine {
 
 /// What one layer gave.
 pub struct LayerResult {
-    /// [heads][queries][d], in V's units with four fraction bits.
+    /// `[heads][queries][d]`, in V's units with four fraction bits.
     pub outputs: Vec<Vec<Vec<i64>>>,
     /// Clock cycles from the layer's first input to its last output.
     pub cycles: u64,
@@ -61,8 +64,20 @@ impl RtlEngine {
     /// Attends one layer.
     ///
     /// # Errors
-    /// [`EngineError`] when the layer does not fit, or the design breaks a rule of its streams.
+    /// As [`RtlEngine::attend_layer_reporting`].
     pub fn attend_layer(&mut self, layer: &LayerOperands) -> Result<LayerResult, EngineError> {
+        self.attend_layer_reporting(layer, &mut |_| {})
+    }
+
+    /// Attends one layer; `progress` is called now and then with the number of rows finished since its last call.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the layer does not fit, or the design breaks a rule of its streams or is stuck.
+    pub fn attend_layer_reporting(
+        &mut self,
+        layer: &LayerOperands,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LayerResult, EngineError> {
         let streams = LayerStreams::new(&self.core, layer)?;
         let start = self.bench.simulator().cycle();
         let rows = streams.row.len();
@@ -72,7 +87,17 @@ impl RtlEngine {
         self.bench.send(self.row, &streams.row);
         let words = rows * streams.words_per_row;
         self.bench.collect(self.out, words);
-        self.bench.run(inputs as u64 * CYCLES_PER_WORD)?;
+        let limit = start + inputs as u64 * CYCLES_PER_WORD;
+        let mut reported = 0;
+        while reported < rows && self.bench.simulator().cycle() < limit {
+            self.run_until(self.taken + words)?;
+            let taken = self.bench.sink_cycles(self.out).len() - self.taken;
+            let finished = taken / streams.words_per_row;
+            progress(finished - reported);
+            reported = finished;
+        }
+        // Nothing is left to run, or whatever is outstanding is stuck.
+        self.bench.run(0)?;
         let cycles = self.bench.simulator().cycle() - start;
         let lanes = self.core.output_lanes;
         let collected = self.bench.collected(self.out);
@@ -92,11 +117,26 @@ impl RtlEngine {
             cycles,
         })
     }
+
+    /// Runs some cycles, but not beyond the output word with this number.
+    fn run_until(&mut self, words: usize) -> Result<(), EngineError> {
+        for _ in 0..CYCLES_PER_REPORT {
+            if self.bench.sink_cycles(self.out).len() == words {
+                break;
+            }
+            self.bench.step()?;
+        }
+        Ok(())
+    }
 }
 
 impl Engine for RtlEngine {
-    fn attend(&mut self, layer: &Layer<'_>) -> Result<LayerAttention, EngineError> {
-        let result = self.attend_layer(&layer.quantized.operands)?;
+    fn attend(
+        &mut self,
+        layer: &Layer<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LayerAttention, EngineError> {
+        let result = self.attend_layer_reporting(&layer.quantized.operands, progress)?;
         Ok(LayerAttention {
             outputs: Outputs::Codes(result.outputs),
             cycles: Some(result.cycles),

@@ -1,6 +1,7 @@
 //! The command `attend`: its results, its refusals, and what an interrupt leaves.
 
 mod interrupts;
+mod progress;
 mod refusals;
 mod results;
 

@@ -1,0 +1,28 @@
+//! Engines report every row once as they go.
+
+use spatten::config::Config;
+use spatten::engine::EngineKind;
+use spatten::engine::job::Job;
+use spatten::workload::synthetic::SyntheticAttention;
+use spatten::workload::tensors::AttentionTensors;
+
+use super::SMALL;
+
+#[test]
+fn progress_counts_every_row_once_and_in_several_steps() {
+    let model = SyntheticAttention {
+        queries: 100,
+        causal: false,
+        ..SMALL
+    };
+    let tensors = AttentionTensors::from_bytes(&model.to_bytes(), None).unwrap();
+    let config = Config::load("tiny", &[]).unwrap();
+    for kind in [EngineKind::Rtl, EngineKind::Golden, EngineKind::Float] {
+        let mut engine = kind.start(&config, 1).unwrap();
+        let job = Job::new(&tensors, None, &config, true).unwrap();
+        let mut steps = Vec::new();
+        job.run(engine.as_mut(), |rows| steps.push(rows)).unwrap();
+        assert_eq!(steps.iter().sum::<usize>(), job.row_count(), "{kind}");
+        assert!(steps.len() > 4, "{kind}: {steps:?}");
+    }
+}
