@@ -1,7 +1,7 @@
 //! Zero eliminator: kept lanes move to the low lanes, in order.
 //!
 //! A prefix sum counts the dropped lanes below each lane; a kept lane moves down by that count, one bit of it per layer
-//! of shifters: [a,0,b,0,c,d,0,e] becomes [a,b,c,d,e,0,0,0].
+//! of shifters: `[a,0,b,0,c,d,0,e]` becomes `[a,b,c,d,e,0,0,0]`.
 
 use super::prefix_sum::PrefixSum;
 use crate::hdl::{About, Block, Builder, Field, Sig};
