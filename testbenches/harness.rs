@@ -59,6 +59,12 @@ pub fn start(design: &Design, options: &Options) -> Result<Simulator, BenchError
     Ok(simulator)
 }
 
+/// Seldom stalls that outlast any pipeline, so that all its places fill or run empty.
+const LONG_STALLS: Stalls = Stalls {
+    probability: 0.05,
+    longest: 100,
+};
+
 /// Stalls for one end of one stream: every third time none, else single cycles or bursts, seldom to mostly.
 pub fn random_stalls(random: &mut impl Rng) -> Stalls {
     match random.random_range(0..3) {
@@ -111,8 +117,8 @@ impl Round {
         self.to_the_end(bench, drive)
     }
 
-    /// The same with random stalls, of another kind on every stream. At first some of the words are sent and then
-    /// forgotten by a reset in mid-stream.
+    /// The same with random stalls: of another kind on every stream, or long ones on a single stream. At first some
+    /// of the words are sent and then forgotten by a reset in mid-stream.
     ///
     /// # Errors
     /// As [`at_full_speed`](Self::at_full_speed).
@@ -122,7 +128,16 @@ impl Round {
         random: &mut impl Rng,
         mut drive: impl FnMut(&mut Bench),
     ) -> Result<(), BenchError> {
-        self.stall(bench, || random_stalls(random));
+        let streams = self.sources.len() + self.sinks.len() + self.collected.len();
+        let only = random
+            .random_bool(0.5)
+            .then(|| random.random_range(0..streams));
+        let mut stream = 0..streams;
+        self.stall(bench, || match (only, stream.next()) {
+            (None, _) => random_stalls(random),
+            (only, stream) if only == stream => LONG_STALLS,
+            _ => Stalls::NONE,
+        });
         self.load(bench)?;
         for _ in 0..random.random_range(1..100) {
             drive(bench);

@@ -17,7 +17,7 @@ use crate::numerics::Formats;
 /// K lines of one round.
 const ROUND: usize = 1000;
 /// Longest row in K lines.
-const LONGEST_ROW: usize = 12;
+const LONGEST_ROW: usize = 40;
 
 /// Runs on the stage of the configuration, on one whose groups of scores are larger than, equal to and smaller than a
 /// score line, and on one of a single dimension whose groups are one score each.
@@ -306,10 +306,11 @@ impl Words {
         options: &Options,
     ) -> Result<(), BenchError> {
         let collected = bench.collected(ports.maximum);
-        for (row, (expected, got)) in self.maxima.iter().zip(collected).enumerate() {
-            ensure(expected.is_none_or(|expected| expected == *got), || {
+        for (row, (expected, &got)) in self.maxima.iter().zip(collected).enumerate() {
+            let Some(expected) = *expected else { continue };
+            ensure(expected == got, || {
                 format!(
-                    "{} (seed {}): stream `maximum`, row {row}: expected {expected:?}, got {got}",
+                    "{} (seed {}): stream `maximum`, row {row}: expected {expected}, got {got}",
                     design.top, options.seed
                 )
             })?;

@@ -7,5 +7,7 @@ mod emitted;
 mod formal;
 mod hdl_property;
 mod pipeline_faults;
+mod score_faults;
+mod seeded;
 mod snapshots;
 mod tools;
