@@ -5,9 +5,13 @@
 //! block and on the smallest and oddest ones.
 
 mod adder_tree;
+pub mod arbiter;
 mod divider;
 mod exp2;
+mod fifo;
+mod fork;
 pub mod harness;
+mod join;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
@@ -15,9 +19,15 @@ mod max_tree;
 mod multiplier;
 pub mod pipeline;
 mod popcount;
+pub mod prefix_sum;
 pub mod query_key;
 pub mod query_key_element;
+pub mod queue;
 mod reciprocal;
+mod spill_register;
+mod sram;
+mod sram_fifo;
+pub mod zero_eliminator;
 
 use std::path::PathBuf;
 
@@ -77,6 +87,15 @@ pub fn all() -> Vec<Testbench> {
         };
     }
     benches![
+        spill_register,
+        fifo,
+        sram,
+        sram_fifo,
+        fork,
+        join,
+        arbiter,
+        prefix_sum,
+        zero_eliminator,
         multiplier,
         adder_tree,
         max_tree,

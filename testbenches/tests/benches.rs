@@ -47,6 +47,13 @@ macro_rules! on_presets {
 }
 
 on_presets!(
+    spill_register,
+    fifo,
+    sram,
+    sram_fifo,
+    arbiter,
+    prefix_sum,
+    zero_eliminator,
     multiplier,
     adder_tree,
     max_tree,
@@ -59,6 +66,16 @@ on_presets!(
 );
 
 // No configuration changes the parameters of these.
+
+#[test]
+fn fork_equals_golden() {
+    passes("fork", "tiny");
+}
+
+#[test]
+fn join_equals_golden() {
+    passes("join", "tiny");
+}
 
 #[test]
 fn divider_equals_golden() {

@@ -10,4 +10,5 @@ mod pipeline_faults;
 mod score_faults;
 mod seeded;
 mod snapshots;
+mod stream_faults;
 mod tools;

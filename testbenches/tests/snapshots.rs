@@ -4,18 +4,23 @@ use spatten::accelerator::kv_buffer::LineBuffer;
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::cells::adder_tree::AdderTree;
+use spatten::cells::arbiter::Arbiter;
 use spatten::cells::divider::Divider;
 use spatten::cells::exp2::Exp2;
 use spatten::cells::fifo::Fifo;
+use spatten::cells::fork::Fork;
+use spatten::cells::join::Join;
 use spatten::cells::lane_packer::LanePacker;
 use spatten::cells::lane_unpacker::LaneUnpacker;
 use spatten::cells::max_tree::MaxTree;
 use spatten::cells::multiplier::Multiplier;
 use spatten::cells::popcount::Popcount;
+use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::reciprocal::Reciprocal;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::sram::{SinglePortSram, Sram};
 use spatten::cells::sram_fifo::SramFifo;
+use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::hdl::{Block, Ty, elaborate, verilog};
 use spatten::numerics::Formats;
 
@@ -54,6 +59,31 @@ fn sram() {
 #[test]
 fn sram_fifo() {
     holds("sram_fifo", &SramFifo { width: 8, depth: 6 });
+}
+
+#[test]
+fn fork_and_join() {
+    holds("fork", &Fork { branches: 3 });
+    holds("join", &Join { branches: 3 });
+}
+
+#[test]
+fn arbiter() {
+    let block = Arbiter {
+        branches: 3,
+        width: 8,
+    };
+    holds("arbiter", &block);
+}
+
+#[test]
+fn prefix_sum() {
+    holds("prefix_sum", &PrefixSum { lanes: 4 });
+}
+
+#[test]
+fn zero_eliminator() {
+    holds("zero_eliminator", &ZeroEliminator { lanes: 4, width: 8 });
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Faults in stream cells that their benches must find.
+
+use spatten::cells::arbiter::Arbiter;
+use spatten::cells::prefix_sum::PrefixSum;
+use spatten::cells::spill_register::SpillRegister;
+use spatten::cells::zero_eliminator::ZeroEliminator;
+use spatten::cosim::Design;
+use spatten::hdl::{Block, elaborate};
+use spatten::testbenches::queue::Queue;
+use spatten::testbenches::{BenchError, Options, Report, arbiter, prefix_sum, zero_eliminator};
+
+const OPTIONS: Options = Options {
+    cases: 5000,
+    seed: 3,
+    trace: None,
+};
+
+/// The design of `block` with `from` replaced by `to` in its Verilog.
+fn faulty(block: &dyn Block, from: &str, to: &str) -> Design {
+    let mut design = Design::from(&elaborate(block));
+    let source = design.sources.iter_mut().find(|s| s.text.contains(from));
+    let source = source.unwrap_or_else(|| panic!("no `{from}` in {}", design.top));
+    source.text = source.text.replacen(from, to, 1);
+    design
+}
+
+fn found(result: Result<Report, BenchError>) -> String {
+    match result {
+        Err(BenchError::Mismatch(message)) => message,
+        other => panic!("the fault was not found: {other:?}"),
+    }
+}
+
+#[test]
+fn a_spill_register_that_drops_its_spare_word_is_found() {
+    let block = SpillRegister { width: 9 };
+    let design = faulty(
+        &block,
+        "spare_full_q ? spare_q : in_data_i",
+        "in_data_i | (spare_q & 9'd0)",
+    );
+    found(Queue::new(&block, (1, 9), 1, 1).check(&design, &OPTIONS));
+}
+
+#[test]
+fn an_arbiter_whose_offers_do_not_stand_is_found() {
+    let block = Arbiter {
+        branches: 3,
+        width: 16,
+    };
+    let design = faulty(
+        &block,
+        "standing_q <= offer & !out_ready_i",
+        "standing_q <= 1'b0",
+    );
+    found(arbiter::check(&block, &design, &OPTIONS));
+}
+
+#[test]
+fn a_prefix_sum_that_skips_a_level_is_found() {
+    let block = PrefixSum { lanes: 5 };
+    let design = faulty(&block, " + ", " | ");
+    let message = found(prefix_sum::check(&block, &design, &OPTIONS));
+    assert!(message.contains("not"), "{message}");
+}
+
+#[test]
+fn a_zero_eliminator_that_forgets_a_dropped_lane_is_found() {
+    let block = ZeroEliminator { lanes: 4, width: 5 };
+    let design = faulty(&block, "moves1 = moves1_q", "moves1 = ~moves1_q");
+    found(zero_eliminator::check(&block, &design, &OPTIONS));
+}
