@@ -2,7 +2,9 @@
 
 mod attend;
 mod attention_output;
+mod benchmarks;
 mod cli;
+mod committed_output;
 mod cosim;
 mod generate;
 mod golden;
