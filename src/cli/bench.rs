@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for benchmark in benchmarks {
         let _spinner = progress::spinner(benchmark.name);
-        rows.extend((benchmark.run)(&config));
+        rows.extend((benchmark.run)(&config)?);
     }
     if args.json {
         print_json(&json!(rows))

@@ -1,10 +1,12 @@
 //! Benchmarks: what the design and the generator reach, against what they could.
 //!
-//! A benchmark is a file of this folder with a `pub(super) const BENCHMARK`, listed in [`BENCHMARKS`].
+//! A benchmark is a `pub(super) const` of type [`Benchmark`] in a file of this folder, listed in [`BENCHMARKS`].
 
 mod elaborate;
+mod utilisation;
 
 use crate::config::Config;
+use crate::engine::EngineError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -46,11 +48,15 @@ pub struct Benchmark {
     /// What it measures and against which bound.
     pub summary: &'static str,
     /// Runs it on a configuration.
-    pub run: fn(&Config) -> Vec<Row>,
+    pub run: fn(&Config) -> Result<Vec<Row>, EngineError>,
 }
 
 /// Every benchmark, in the order in which they run.
-pub const BENCHMARKS: &[Benchmark] = &[elaborate::BENCHMARK];
+pub const BENCHMARKS: &[Benchmark] = &[
+    elaborate::BENCHMARK,
+    utilisation::UTILISATION,
+    utilisation::SIMULATE,
+];
 
 /// A name that is no benchmark's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
