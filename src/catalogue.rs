@@ -2,6 +2,8 @@
 //!
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
+use crate::accelerator::prob_value::{OutputScale, ProbValueColumn};
+use crate::accelerator::softmax::{Exponent, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::arbiter::Arbiter;
@@ -27,6 +29,7 @@ pub fn blocks(config: &Config) -> Vec<Box<dyn Block>> {
     stream_cells(config, &mut blocks);
     arithmetic_cells(config, &mut blocks);
     score_blocks(config, &mut blocks);
+    softmax_and_prob_value(config, &mut blocks);
     blocks
 }
 
@@ -133,4 +136,22 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(core.value_buffer()));
     blocks.push(Box::new(stage.element()));
     blocks.push(Box::new(stage));
+}
+
+fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
+    let core = AttentionCore::new(config);
+    let formats = core.formats;
+    blocks.push(Box::new(Exponent { formats }));
+    blocks.push(Box::new(Weights {
+        lanes: core.softmax_lanes,
+    }));
+    blocks.push(Box::new(core.softmax()));
+    blocks.push(Box::new(ProbValueColumn {
+        banks: core.shape.banks(),
+        value_bits: formats.value_bits,
+        accumulator_bits: formats.accumulator_bits(),
+    }));
+    blocks.push(Box::new(OutputScale { formats }));
+    blocks.push(Box::new(core.prob_value()));
+    blocks.push(Box::new(core));
 }

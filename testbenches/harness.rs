@@ -30,6 +30,14 @@ impl Report {
         self.cycles += other.cycles;
         self.notes.extend(other.notes);
     }
+
+    /// The same without measurements: for designs beside the one that the configuration uses.
+    pub fn without_notes(self) -> Report {
+        Report {
+            notes: Vec::new(),
+            ..self
+        }
+    }
 }
 
 impl From<cosim::BenchError> for BenchError {

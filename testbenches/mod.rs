@@ -6,8 +6,10 @@
 
 mod adder_tree;
 pub mod arbiter;
+pub mod attention_core;
 mod divider;
 mod exp2;
+pub mod exponent;
 mod fifo;
 mod fork;
 pub mod harness;
@@ -17,16 +19,22 @@ pub mod lane_packer;
 pub mod lane_unpacker;
 mod max_tree;
 mod multiplier;
+pub mod output_scale;
 pub mod pipeline;
 mod popcount;
 pub mod prefix_sum;
+pub mod prob_value;
+pub mod prob_value_column;
 pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
 mod reciprocal;
+pub mod softmax;
 mod spill_register;
 mod sram;
 mod sram_fifo;
+mod streams;
+pub mod weights;
 pub mod zero_eliminator;
 
 use std::path::PathBuf;
@@ -108,5 +116,12 @@ pub fn all() -> Vec<Testbench> {
         kv_buffer,
         query_key_element,
         query_key,
+        exponent,
+        weights,
+        softmax,
+        prob_value_column,
+        output_scale,
+        prob_value,
+        attention_core,
     ]
 }

@@ -17,6 +17,7 @@ mod failure;
 mod generate;
 mod presets;
 pub mod progress;
+mod verify;
 
 pub use failure::Failure;
 
@@ -50,6 +51,8 @@ enum Command {
     Generate(generate::Args),
     /// Measure the design and the generator against bounds and targets
     Bench(bench::Args),
+    /// Run the testbenches: the Verilog in Verilator against the golden models
+    Verify(verify::Args),
     /// Tell what a parameter means: unit, range, default, trade-off, rules
     Explain(explain::Args),
     /// Compute the attention of a model's own tensors on an engine and measure its errors
@@ -62,6 +65,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Attend(args) => attend::run(args),
     }

@@ -92,9 +92,9 @@ impl LayerStreams {
         })
     }
 
-    /// Output words of a row with the given outputs.
-    pub fn output_words(core: &AttentionCore, outputs: &[i64]) -> Vec<Vec<i64>> {
-        let words = outputs.chunks(core.output_lanes);
+    /// Output words of a row with the given outputs, `lanes` per word.
+    pub fn output_words(lanes: usize, outputs: &[i64]) -> Vec<Vec<i64>> {
+        let words = outputs.chunks(lanes);
         let count = words.len();
         words
             .enumerate()

@@ -63,6 +63,13 @@ on_presets!(
     kv_buffer,
     query_key_element,
     query_key,
+    exponent,
+    weights,
+    softmax,
+    prob_value_column,
+    output_scale,
+    prob_value,
+    attention_core,
 );
 
 // No configuration changes the parameters of these.

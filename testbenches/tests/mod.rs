@@ -1,6 +1,7 @@
 //! Tests that hold for every block, of the layers below the blocks, and proofs.
 
 mod any_config;
+mod attention_faults;
 mod benches;
 mod design;
 mod emitted;
@@ -12,3 +13,4 @@ mod seeded;
 mod snapshots;
 mod stream_faults;
 mod tools;
+mod verify;

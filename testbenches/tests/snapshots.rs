@@ -1,8 +1,11 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
 use spatten::accelerator::kv_buffer::LineBuffer;
+use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
+use spatten::accelerator::softmax::{Exponent, Softmax, Weights};
+use spatten::accelerator::top::AttentionCore;
 use spatten::cells::adder_tree::AdderTree;
 use spatten::cells::arbiter::Arbiter;
 use spatten::cells::divider::Divider;
@@ -217,4 +220,53 @@ fn query_key_element() {
 #[test]
 fn query_key() {
     holds("query_key", &query_key_stage());
+}
+
+fn small_core() -> AttentionCore {
+    AttentionCore {
+        name: "small".into(),
+        shape: ArrayShape {
+            multipliers: 16,
+            head_dims: vec![4, 8],
+        },
+        formats: Formats {
+            query_bits: 4,
+            key_bits: 4,
+            value_bits: 4,
+            max_head_dim: 8,
+        },
+        softmax_lanes: 2,
+        output_lanes: 2,
+        key_lines: 6,
+        value_lines: 6,
+        score_lines: 5,
+        keys_per_row: 10,
+        rows_in_flight: 3,
+    }
+}
+
+#[test]
+fn softmax() {
+    let Softmax { formats, lanes, .. } = small_core().softmax();
+    holds("exponent", &Exponent { formats });
+    holds("weights", &Weights { lanes });
+    holds("softmax", &small_core().softmax());
+}
+
+#[test]
+fn prob_value() {
+    let ProbValue { shape, formats, .. } = small_core().prob_value();
+    let column = ProbValueColumn {
+        banks: shape.banks(),
+        value_bits: formats.value_bits,
+        accumulator_bits: formats.accumulator_bits(),
+    };
+    holds("prob_value_column", &column);
+    holds("output_scale", &OutputScale { formats });
+    holds("prob_value", &small_core().prob_value());
+}
+
+#[test]
+fn attention_core() {
+    holds("attention_core", &small_core());
 }

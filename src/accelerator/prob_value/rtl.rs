@@ -88,6 +88,23 @@ impl ProbValue {
         round_trip + 2 * self.steps(self.shape.max_level())
     }
 
+    /// Cycles from the transfer of a row's last V line to the first in which its first outputs can leave, when its
+    /// reciprocal is there and nothing stalls.
+    pub fn latency(&self) -> usize {
+        self.column().latency() + 1 + self.drain_latency() + Fifo::LATENCY as usize
+    }
+
+    /// Cycles per V line of a level: one, or as many as bring its weights.
+    pub fn line_cycles(&self, level: usize) -> usize {
+        self.shape.vectors_per_line(level).div_ceil(self.lanes)
+    }
+
+    /// Cycles from row to row of `lines` V lines when nothing stalls: those of the lines, or those in which the row's
+    /// outputs leave.
+    pub fn row_cycles(&self, level: usize, lines: usize) -> usize {
+        (lines * self.line_cycles(level)).max(self.steps(level))
+    }
+
     /// Fields of the `out` channel.
     pub fn out_fields(&self) -> Vec<Field> {
         let bits = self.formats.output_bits();

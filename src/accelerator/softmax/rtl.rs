@@ -43,6 +43,28 @@ impl Softmax {
         self.exponent().latency() + self.weights().latency()
     }
 
+    /// Cycles from the transfer of a score line to the first in which its weights can leave, when the row's maximum
+    /// and scale are there and nothing stalls.
+    pub fn latency(&self) -> usize {
+        SramFifo::LATENCY as usize + self.pipeline_latency() + Fifo::LATENCY as usize
+    }
+
+    /// Cycles from the transfer of a row's last score line to the first in which its reciprocal can leave, likewise.
+    pub fn reciprocal_latency(&self) -> usize {
+        self.latency() + Reciprocal.latency()
+    }
+
+    /// Cycles for which a row counts as in flight when nothing stalls: from its last line's leaving the ring until its
+    /// reciprocal has left. Rows of few lines come no faster than `rows_in_flight` in so many cycles.
+    pub fn row_cycles(&self) -> usize {
+        self.pipeline_latency() + Reciprocal.latency() + Fifo::LATENCY as usize + 1
+    }
+
+    /// Lines of a row from which on the rows in flight keep the pipeline full: one line per cycle.
+    pub fn least_lines_at_full_speed(&self) -> usize {
+        self.row_cycles().div_ceil(self.rows_in_flight)
+    }
+
     /// Fields of the `scale` channel.
     pub fn scale_fields(&self) -> Vec<Field> {
         vec![
@@ -137,7 +159,10 @@ impl Block for Softmax {
         let last = line.field("last");
         let room = lines.available();
         let row_room = rows.available();
-        net!(m, row_here = maximum.valid & scale.valid & room & row_room);
+        net!(
+            m,
+            row_here = maximum.valid & scale.valid & room & (row_room | !last)
+        );
         net!(m, issue = line.valid & row_here);
         line.ready.drive(row_here);
         net!(m, row_end = issue & last);

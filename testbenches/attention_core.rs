@@ -1,0 +1,263 @@
+//! Testbench of the attention core: whole layers, head after head.
+
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::streams::{ROUNDS, Streams, Traffic, design};
+use super::{BenchError, Options, Report};
+use crate::accelerator::softmax::golden::Scale;
+use crate::accelerator::top::AttentionCore;
+use crate::config::Config;
+use crate::cosim::{Design, Place};
+use crate::engine::streams::{CoreFields, LayerStreams};
+use crate::golden::head::{live_keys, prefix_mask};
+use crate::golden::layer::{LayerOperands, attend_layer};
+use crate::golden::row::attend_row;
+
+/// Most query rows of a random head.
+const MOST_QUERIES: usize = 12;
+
+/// Runs on the configuration's core.
+///
+/// # Errors
+/// [`BenchError`] when the core differs from its golden model or cannot be simulated.
+pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
+    let core = AttentionCore::new(config);
+    check(&core, &design(&core), options)
+}
+
+/// At least `options.cases` query rows in random layers of all head dimensions, grouped queries, causal and random
+/// live keys, one layer after the other without a pause, in rounds of random stalls, each interrupted once by a
+/// reset; then the cycles per row at full speed.
+///
+/// # Errors
+/// As [`run`]; the message names layer, head, token and output element, and the golden trace of that row.
+pub fn check(
+    core: &AttentionCore,
+    design: &Design,
+    options: &Options,
+) -> Result<Report, BenchError> {
+    let mut random = options.random(0);
+    let fields = CoreFields::new(core);
+    let sources = [
+        ("key", fields.key),
+        ("value", fields.value),
+        ("row", fields.row),
+    ];
+    let mut streams = Streams::start(design, options, &sources, &[("out", fields.out)])?;
+    streams.at_full_speed(traffic(core, corners(core, &mut random)))?;
+    for _ in 0..ROUNDS {
+        let mut layers = Vec::new();
+        let mut rows = 0;
+        while rows < options.cases.div_ceil(ROUNDS) {
+            let layer = random_layer(core, &mut random);
+            rows += layer.queries.len() * layer.live_keys.len();
+            layers.push(layer);
+        }
+        streams.with_stalls(traffic(core, layers))?;
+    }
+    let mut notes = Vec::new();
+    for &head_dim in &core.shape.head_dims {
+        let layer = Layer {
+            head_dim,
+            heads: 4,
+            kv_heads: 4,
+            queries: core.keys_per_row,
+            keys: core.keys_per_row,
+            reach: 1.0,
+        };
+        notes.push(utilisation(core, &mut streams, layer, &mut random)?);
+    }
+    Ok(Report {
+        words: streams.words(),
+        cycles: streams.cycles(),
+        notes,
+    })
+}
+
+/// Cycles per row of a dense layer against its K lines and its score lines: the larger number is the least that a row
+/// can take.
+fn utilisation(
+    core: &AttentionCore,
+    streams: &mut Streams,
+    layer: Layer,
+    random: &mut ChaCha8Rng,
+) -> Result<String, BenchError> {
+    let words_per_row = layer.head_dim / core.output_lanes;
+    let rows = (layer.heads * layer.queries) as f64;
+    let level = core
+        .shape
+        .level_of(layer.head_dim)
+        .expect("a supported dimension");
+    let lines = layer.keys.div_ceil(core.shape.vectors_per_line(level));
+    let score_lines = layer.keys.div_ceil(core.softmax_lanes);
+    let operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
+    streams.at_full_speed(traffic(core, vec![operands]))?;
+    let taken = streams.taken_at(0);
+    let (first, last) = (taken[words_per_row - 1], taken[taken.len() - 1]);
+    let cycles = (last - first) as f64 / (rows - 1.0);
+    Ok(format!(
+        "d {}, {} keys: {cycles:.2} cycles per row of {lines} K and {score_lines} score lines, utilisation {:.3}; \
+         first output after {} cycles",
+        layer.head_dim,
+        layer.keys,
+        lines as f64 / cycles,
+        taken[0] - streams.sent_at(2)[0],
+    ))
+}
+
+/// The words of some layers, one after the other.
+fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
+    let mut sent = vec![Vec::new(), Vec::new(), Vec::new()];
+    let mut expected = Vec::new();
+    let mut places = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let words = LayerStreams::new(core, layer).expect("a layer made for this core");
+        for (channel, words) in sent.iter_mut().zip([words.key, words.value, words.row]) {
+            channel.extend(words);
+        }
+        for (head, rows) in attend_layer(&core.formats, layer).iter().enumerate() {
+            for (token, outputs) in rows.iter().enumerate() {
+                let words = LayerStreams::output_words(core.output_lanes, outputs);
+                places.extend((0..words.len()).map(|word| (index, head, token, word)));
+                expected.extend(words);
+            }
+        }
+    }
+    let (layers, lanes, formats) = (Arc::new(layers), core.output_lanes, core.formats);
+    let explain = move |place: &Place| {
+        let (index, head, token, word) = places[place.word];
+        let (layer, element) = (&layers[index], word * lanes + place.lane);
+        let operands = layer.head(head);
+        let live = prefix_mask(operands.live_keys[token], operands.keys.len());
+        let query = &operands.queries[token];
+        let trace = attend_row(
+            &formats,
+            query,
+            operands.keys,
+            operands.values,
+            &live,
+            operands.scale,
+        );
+        format!(
+            "layer {index}, head {head}, token {token}, element {element} of {}; golden row: {} of {} keys live, \
+             maximum {:?}, S {}, r {}, k {}, accumulator {:?}",
+            query.len(),
+            operands.live_keys[token],
+            operands.keys.len(),
+            trace.maximum,
+            trace.sum,
+            trace.reciprocal.mantissa,
+            trace.reciprocal.exponent,
+            trace.accumulators.get(element),
+        )
+    };
+    Traffic {
+        sent,
+        expected: vec![expected],
+        explain: vec![Box::new(explain)],
+    }
+}
+
+/// What makes a random layer.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    head_dim: usize,
+    heads: usize,
+    kv_heads: usize,
+    queries: usize,
+    keys: usize,
+    /// How many octaves a score at the standard deviation lies below one at zero.
+    reach: f64,
+}
+
+impl Layer {
+    fn operands(
+        &self,
+        core: &AttentionCore,
+        random: &mut ChaCha8Rng,
+        live_keys: Vec<usize>,
+    ) -> LayerOperands {
+        let formats = core.formats;
+        // Largest codes; the most negative one is never produced.
+        let [query, key, value] = [formats.query_bits, formats.key_bits, formats.value_bits]
+            .map(|bits| (1_i64 << (bits - 1)) - 1);
+        let mut tensor = |count: usize, rows: usize, largest: i64| -> Vec<Vec<Vec<i64>>> {
+            let extreme = random.random_bool(0.1);
+            let mut element = || match extreme {
+                true if random.random_bool(0.5) => -largest,
+                true => largest,
+                false => random.random_range(-largest..=largest),
+            };
+            let mut vector = || (0..self.head_dim).map(|_| element()).collect();
+            let mut matrix = || (0..rows).map(|_| vector()).collect();
+            (0..count).map(|_| matrix()).collect()
+        };
+        let deviation = (query * key * 16) as f64 / 3.0 * (self.head_dim as f64).sqrt();
+        LayerOperands {
+            queries: tensor(self.heads, self.queries, query),
+            keys: tensor(self.kv_heads, self.keys, key),
+            values: tensor(self.kv_heads, self.keys, value),
+            scales: (0..self.heads)
+                .map(|head| Scale::from_factor(self.reach * (head + 1) as f64 / deviation))
+                .collect::<Result<_, _>>()
+                .expect("finite factors"),
+            live_keys,
+        }
+    }
+}
+
+/// Per head dimension: the longest rows, a single key, rows without live keys, and grouped queries.
+fn corners(core: &AttentionCore, random: &mut ChaCha8Rng) -> Vec<LayerOperands> {
+    let mut layers = Vec::new();
+    for &head_dim in &core.shape.head_dims {
+        let longest = core.keys_per_row;
+        for (heads, kv_heads, queries, keys, live) in [
+            (1, 1, 1, 1, vec![1]),
+            (2, 2, 3, longest, vec![longest, 0, longest]),
+            (4, 2, 2, longest, vec![0, 1]),
+            (3, 1, longest, longest, live_keys(longest, longest, true)),
+        ] {
+            let layer = Layer {
+                head_dim,
+                heads,
+                kv_heads,
+                queries,
+                keys,
+                reach: 2.0,
+            };
+            layers.push(layer.operands(core, random, live));
+        }
+    }
+    layers
+}
+
+fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands {
+    let dims = &core.shape.head_dims;
+    let keys = random.random_range(1..=core.keys_per_row);
+    let (heads, kv_heads) = [(1, 1), (2, 2), (4, 2), (3, 1)][random.random_range(0..4)];
+    let causal = random.random_bool(0.5);
+    let most = if causal {
+        keys.min(MOST_QUERIES)
+    } else {
+        MOST_QUERIES
+    };
+    let layer = Layer {
+        head_dim: dims[random.random_range(0..dims.len())],
+        heads,
+        kv_heads,
+        queries: random.random_range(1..=most),
+        keys,
+        reach: random.random_range(0.0..8.0),
+    };
+    let live = if causal {
+        live_keys(layer.queries, keys, true)
+    } else {
+        (0..layer.queries)
+            .map(|_| random.random_range(0..=keys))
+            .collect()
+    };
+    layer.operands(core, random, live)
+}

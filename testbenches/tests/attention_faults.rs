@@ -1,0 +1,149 @@
+//! Faults put into the emitted Verilog of softmax, `prob_value` and the attention core: their testbenches find each.
+
+use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
+use spatten::accelerator::shape::ArrayShape;
+use spatten::accelerator::softmax::{Exponent, Softmax, Weights};
+use spatten::accelerator::top::AttentionCore;
+use spatten::config::Config;
+use spatten::numerics::Formats;
+use spatten::testbenches;
+
+use super::seeded::{caught, faulty, options};
+
+const FORMATS: Formats = Formats {
+    query_bits: 6,
+    key_bits: 6,
+    value_bits: 6,
+    max_head_dim: 32,
+};
+
+fn shape() -> ArrayShape {
+    ArrayShape {
+        multipliers: 32,
+        head_dims: vec![32],
+    }
+}
+
+#[test]
+fn exponent_that_does_not_round_is_caught() {
+    let block = Exponent { formats: FORMATS };
+    let design = faulty(&block, "spatten_exponent", "+ 42'h1;", "+ 42'h0;");
+    let outcome = testbenches::exponent::check(&block, &design, &options());
+    caught(outcome, &["e_o", "word", "seed 1", "Scale"]);
+}
+
+#[test]
+fn weights_that_lose_the_carry_are_caught() {
+    let block = Weights { lanes: 2 };
+    let (from, to) = ("line_last_q ? CARRY_START", "!line_last_q ? CARRY_START");
+    let design = faulty(&block, "spatten_weights", from, to);
+    let outcome = testbenches::weights::check(&block, &design, &options());
+    caught(outcome, &["row", "line", "lane"]);
+}
+
+fn softmax() -> Softmax {
+    Softmax {
+        formats: FORMATS,
+        lanes: 2,
+        score_lines: 5,
+        rows_in_flight: 2,
+    }
+}
+
+#[test]
+fn softmax_that_mixes_the_scales_of_two_rows_is_caught() {
+    let design = faulty(
+        &softmax(),
+        "spatten_softmax",
+        ".pre_i      (pre_q)",
+        ".pre_i      (pre_q | scale_pre_i)",
+    );
+    let outcome = testbenches::softmax::check(&softmax(), &design, &options());
+    caught(outcome, &["`weight`", "row", "line", "lane"]);
+}
+
+#[test]
+fn softmax_that_grants_a_row_too_many_is_caught() {
+    let (from, to) = ("row_used_q <= 2'd1", "row_used_q <= 2'd2");
+    let design = faulty(&softmax(), "spatten_softmax", from, to);
+    let outcome = testbenches::softmax::check(&softmax(), &design, &options());
+    caught(outcome, &["spatten_softmax"]);
+}
+
+#[test]
+fn column_that_adds_to_the_row_before_is_caught() {
+    let block = ProbValueColumn {
+        banks: 2,
+        value_bits: FORMATS.value_bits,
+        accumulator_bits: FORMATS.accumulator_bits(),
+    };
+    let design = faulty(
+        &block,
+        "spatten_prob_value_column",
+        "first_i ?",
+        "(first_i & hold_i) ?",
+    );
+    let outcome = testbenches::prob_value_column::check(&block, FORMATS, &design, &options());
+    caught(outcome, &["held_o", "row"]);
+}
+
+#[test]
+fn output_that_wraps_instead_of_saturating_is_caught() {
+    let block = OutputScale { formats: FORMATS };
+    let design = faulty(
+        &block,
+        "spatten_output_scale",
+        "out_q <= fits ?",
+        "out_q <= (fits | negative) ?",
+    );
+    let outcome = testbenches::output_scale::check(&block, &design, &options());
+    caught(outcome, &["out_o", "word"]);
+}
+
+fn prob_value() -> ProbValue {
+    ProbValue {
+        shape: shape(),
+        formats: FORMATS,
+        lanes: 1,
+        output_lanes: 2,
+    }
+}
+
+#[test]
+fn prob_value_that_scales_a_row_by_another_ones_sum_is_caught() {
+    let (from, to) = ("held_r_q <= r_q[", "held_r_q <= r_q[17:0] & r_q[");
+    let design = faulty(&prob_value(), "spatten_prob_value_m", from, to);
+    let outcome = testbenches::prob_value::check(&prob_value(), &design, &options());
+    caught(outcome, &["`out`", "row", "element"]);
+}
+
+#[test]
+fn prob_value_whose_rows_overrun_each_other_is_caught() {
+    let (from, to) = ("wire paced = ", "wire paced = 1'b1 | ");
+    let design = faulty(&prob_value(), "spatten_prob_value_m", from, to);
+    let outcome = testbenches::prob_value::check(&prob_value(), &design, &options());
+    caught(outcome, &["a row was finished while another drained"]);
+}
+
+#[test]
+fn core_that_takes_a_dead_key_for_live_is_caught() {
+    let config = Config::load("tiny", &[]).unwrap();
+    let core = AttentionCore {
+        shape: shape(),
+        formats: FORMATS,
+        output_lanes: 2,
+        softmax_lanes: 1,
+        ..AttentionCore::new(&config)
+    };
+    let design = faulty(
+        &core,
+        "spatten_line_buffer",
+        "live_q <= among & fits;",
+        "live_q <= among | fits;",
+    );
+    let outcome = testbenches::attention_core::check(&core, &design, &options());
+    caught(
+        outcome,
+        &["layer", "head", "token", "element", "golden row"],
+    );
+}
