@@ -1,11 +1,14 @@
-//! Testbench of the arbiter: every branch's words pass once, in order; without stalls the branches take turns.
+//! Testbench of the arbiter: every branch's words pass once, in order; without stalls the branches take turns; and in
+//! every cycle the branch is served that the golden model serves.
+
+use rand::{Rng, RngExt};
 
 use super::harness::{Round, ensure, start};
 use super::{BenchError, Options, Report};
-use crate::cells::arbiter::Arbiter;
+use crate::cells::arbiter::{Arbiter, ArbiterModel};
 use crate::config::Config;
-use crate::cosim::{Bench, Design, Field, SinkId, SourceId};
-use crate::hdl::elaborate;
+use crate::cosim::{Bench, Design, Field, Simulator, SinkId, SourceId};
+use crate::hdl::{Block, elaborate};
 use crate::numerics::index_bits;
 
 /// Bits of a word: its number within its branch.
@@ -67,7 +70,9 @@ pub fn check(block: &Arbiter, design: &Design, options: &Options) -> Result<Repo
         in_order(&bench, output, block, design)?;
         report.words += (branches * WORDS) as u64;
     }
-    report.cycles = bench.simulator().cycle();
+    let mut simulator = start(design, &options.untraced())?;
+    by_the_model(block, &mut simulator, options.cases, &mut stalls)?;
+    report.cycles = bench.simulator().cycle() + simulator.cycle();
     report
         .notes
         .push(format!("{}: latency 0, interval 1", design.top));
@@ -96,4 +101,50 @@ fn in_order(
         served.push(branch);
     }
     Ok(served)
+}
+
+/// Random offers and a random output, cycle by cycle: who is served, with which word, and who sees ready.
+fn by_the_model(
+    block: &Arbiter,
+    simulator: &mut Simulator,
+    cycles: usize,
+    random: &mut impl Rng,
+) -> Result<(), BenchError> {
+    let mut model = ArbiterModel::default();
+    let mut valid = vec![false; block.branches];
+    simulator.reset(2)?;
+    for cycle in 0..cycles {
+        let ready = random.random_bool(0.6);
+        for valid in &mut valid {
+            *valid |= random.random_bool(0.3);
+        }
+        let mut set = |port: &str, value: u64| simulator.set(simulator.port(port), value);
+        set("out_ready_i", ready.into());
+        for (b, &valid) in valid.iter().enumerate() {
+            set(&format!("in{b}_valid_i"), valid.into());
+            set(&format!("in{b}_data_i"), b as u64 + 1);
+        }
+        simulator.settle()?;
+        let get = |port: &str| simulator.get(simulator.port(port));
+        let offered = (get("out_valid_o") == 1).then(|| (get("out_index_o"), get("out_data_o")));
+        let taken: Vec<usize> = (0..block.branches)
+            .filter(|&b| valid[b] && get(&format!("in{b}_ready_o")) == 1)
+            .collect();
+
+        let served = model.cycle(&valid, ready);
+        let expected = served.map(|b| (b as u64, b as u64 + 1));
+        let moved: Vec<usize> = served.filter(|_| ready).into_iter().collect();
+        ensure(offered == expected && taken == moved, || {
+            format!(
+                "{}: cycle {cycle}: branch and word offered are {offered:?}, expected {expected:?}; branches {taken:?} \
+                 move, expected {moved:?}",
+                block.name()
+            )
+        })?;
+        for branch in moved {
+            valid[branch] = false;
+        }
+        simulator.tick()?;
+    }
+    Ok(())
 }

@@ -14,5 +14,5 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     let block = SpillRegister {
         width: shape.0 * shape.1,
     };
-    Queue::new(&block, shape, SpillRegister::LATENCY, 1).run(options)
+    Queue::new(&block, shape, SpillRegister::LATENCY, 1, 2).run(options)
 }

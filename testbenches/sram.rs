@@ -1,4 +1,5 @@
-//! Testbench of the SRAM wrappers: random writes and reads, never one address in one cycle.
+//! Testbench of the SRAM wrappers: random writes and reads, never one address in one cycle but for the last access,
+//! which must end the simulation.
 
 use rand::{Rng, RngExt};
 
@@ -12,7 +13,7 @@ use crate::hdl::elaborate;
 /// Runs both wrappers on the words of the K buffer's depth, and on 3 words.
 ///
 /// # Errors
-/// [`BenchError`]: a tool fails, or a word read is wrong.
+/// [`BenchError`]: a tool fails, a word read is wrong, or a forbidden access goes unseen.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     let mut report = Report::default();
     for depth in [config.buffers.key_lines, 3] {
@@ -110,6 +111,37 @@ fn check(
             report.words += u64::from(read.is_some());
         }
     }
+    must_stop(&mut simulator, depth)?;
     report.notes.push(format!("{}: latency 1", design.top));
     Ok(report)
+}
+
+/// A forbidden access ends the simulation: one address written and read at two ports, or one beyond the last word.
+fn must_stop(simulator: &mut Simulator, depth: usize) -> Result<(), BenchError> {
+    let two_ports = simulator.design().port("write_address_i").is_some();
+    let message = if two_ports {
+        for enable in ["write_enable_i", "read_enable_i"] {
+            set(simulator, enable, 1);
+        }
+        for address in ["write_address_i", "read_address_i"] {
+            set(simulator, address, depth as u64 - 1);
+        }
+        "one address is written and read in one cycle"
+    } else if depth.is_power_of_two() {
+        return Ok(());
+    } else {
+        set(simulator, "enable_i", 1);
+        set(simulator, "address_i", depth as u64);
+        "an address beyond the last word is accessed"
+    };
+    let stopped = simulator.tick().err();
+    let is_seen = stopped
+        .as_ref()
+        .is_some_and(|s| s.message.contains(message));
+    ensure(is_seen, || {
+        format!(
+            "{}: {message}, and the simulation gave {stopped:?}",
+            simulator.design().top
+        )
+    })
 }

@@ -15,11 +15,15 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
         width: shape.0 * shape.1,
         depth: config.buffers.score_lines,
     };
-    let mut report = Queue::new(&used, shape, SramFifo::LATENCY, used.interval()).run(options)?;
+    let mut report = queue(&used, shape).run(options)?;
     for depth in [1, 3] {
         let corner = SramFifo { width: 5, depth };
-        let queue = Queue::new(&corner, (1, 5), SramFifo::LATENCY, corner.interval());
-        report.add(queue.run(&options.untraced())?);
+        report.add(queue(&corner, (1, 5)).run(&options.untraced())?);
     }
     Ok(report)
+}
+
+fn queue(block: &SramFifo, shape: (usize, usize)) -> Queue<'_> {
+    let (interval, capacity) = (block.interval(), block.capacity());
+    Queue::new(block, shape, SramFifo::LATENCY, interval, capacity)
 }

@@ -9,7 +9,7 @@ use spatten::hdl::{elaborate, verilog};
 
 use super::tools::silent;
 
-/// The blocks of two presets: files by name, and the modules to be read as tops.
+/// The blocks of a preset: files by name, and the modules to be read as tops.
 struct Emitted {
     folder: tempfile::TempDir,
     files: Vec<String>,
@@ -44,7 +44,7 @@ fn emit(preset: &str) -> Emitted {
     }
 }
 
-/// Verilator takes one top at a time: a module that instantiates every block, its ports unconnected, is the one.
+/// Verilator takes one top at a time and finds the modules below it by their file names.
 fn lint(preset: &str) {
     let emitted = emit(preset);
     for top in &emitted.tops {

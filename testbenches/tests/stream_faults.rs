@@ -1,6 +1,7 @@
 //! Faults in stream cells that their benches must find.
 
 use spatten::cells::arbiter::Arbiter;
+use spatten::cells::fifo::Fifo;
 use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::zero_eliminator::ZeroEliminator;
@@ -39,7 +40,32 @@ fn a_spill_register_that_drops_its_spare_word_is_found() {
         "spare_full_q ? spare_q : in_data_i",
         "in_data_i | (spare_q & 9'd0)",
     );
-    found(Queue::new(&block, (1, 9), 1, 1).check(&design, &OPTIONS));
+    found(Queue::new(&block, (1, 9), 1, 1, 2).check(&design, &OPTIONS));
+}
+
+#[test]
+fn a_fifo_that_miscounts_or_takes_too_many_words_is_found() {
+    let block = Fifo {
+        width: 9,
+        depth: 5,
+        count: true,
+    };
+    for (from, to, expected) in [
+        (
+            "count_o = count_q",
+            "count_o = count_q & 3'd3",
+            "count_o is 0 with 4 words held",
+        ),
+        (
+            "ready = count_q != 3'd5",
+            "ready = count_q != 3'd6",
+            "holds 6 words, documented 5",
+        ),
+    ] {
+        let design = faulty(&block, from, to);
+        let message = found(Queue::new(&block, (1, 9), 1, 1, 5).check(&design, &OPTIONS));
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]
