@@ -23,6 +23,8 @@ pub struct Evaluator {
     resets: Vec<(usize, BigUint)>,
     nevers: Vec<(Program, String)>,
     port_slots: Vec<usize>,
+    /// Places of the module's own signals, those in generate loops left out.
+    signal_slots: HashMap<SignalId, usize>,
     settled: bool,
 }
 
@@ -132,6 +134,7 @@ impl Evaluator {
             resets: flat.resets,
             nevers: flat.nevers,
             port_slots,
+            signal_slots: frame.slots,
             settled: false,
         }
     }
@@ -154,12 +157,27 @@ impl Evaluator {
         &self.values[self.port_slots[port]]
     }
 
+    /// Value of a signal of the module itself when last settled; none for memories and for signals in generate loops.
+    pub fn signal(&self, id: SignalId) -> Option<&BigUint> {
+        if matches!(self.module.signal(id).kind, SignalKind::Memory { .. }) {
+            return None;
+        }
+        self.signal_slots.get(&id).map(|&slot| &self.values[slot])
+    }
+
     /// Puts every register that has a reset value to it, as while `rst_ni` is low.
     pub fn reset(&mut self) {
         for (slot, value) in &self.resets {
             self.values[*slot] = value.clone();
         }
         self.settled = false;
+    }
+
+    /// One rising clock edge while `rst_ni` is low: only registers without reset take their words.
+    pub fn tick_in_reset(&mut self) {
+        self.reset();
+        self.edge();
+        self.reset();
     }
 
     /// One rising clock edge with reset released.
@@ -173,6 +191,13 @@ impl Evaluator {
                 return Err(message.clone());
             }
         }
+        self.edge();
+        Ok(())
+    }
+
+    /// Registers and memories take their words.
+    fn edge(&mut self) {
+        self.settle();
         let mut taken = Vec::new();
         for register in &self.registers {
             let enabled = register
@@ -203,7 +228,6 @@ impl Evaluator {
             self.values[slot] = value;
         }
         self.settled = false;
-        Ok(())
     }
 
     /// Computes every net from ports and registers.

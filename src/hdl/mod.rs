@@ -53,6 +53,7 @@ mod lanes;
 mod module;
 mod names;
 mod print;
+pub mod rust_hdl;
 mod sig;
 mod stream;
 mod types;

@@ -50,6 +50,80 @@ fn evaluator_verilator_and_icarus_agree_on_random_modules() {
     }
 }
 
+/// The text with every sign extension entering zeros.
+fn without_signs(text: &str) -> String {
+    let mut mutated = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("{{") {
+        mutated.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let count: String = rest[2..].chars().take_while(char::is_ascii_digit).collect();
+        match rest.find("}}, ") {
+            Some(end) if !count.is_empty() && !rest[..end].contains(", ") => {
+                mutated.push_str(&format!("{{{count}'d0, "));
+                rest = &rest[end + "}}, ".len()..];
+            }
+            _ => {
+                mutated.push_str("{{");
+                rest = &rest[2..];
+            }
+        }
+    }
+    mutated + rest
+}
+
+/// The text without the first pair of parentheses behind a minus.
+fn without_a_parenthesis_pair(text: &str) -> String {
+    let Some(open) = text.find(" - (") else {
+        return text.to_owned();
+    };
+    let open = open + " - ".len();
+    let mut depth = 0;
+    let close = text[open..].char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth == 0
+    });
+    let close = open + close.expect("parentheses are balanced").0;
+    format!(
+        "{}{}{}",
+        &text[..open],
+        &text[open + 1..close],
+        &text[close + 1..]
+    )
+}
+
+#[test]
+fn a_fault_in_the_printed_text_is_found() {
+    type Fault = fn(&str) -> String;
+    let faults: [(&str, Fault); 5] = [
+        ("signs lost", |text| text.replace("$signed(", "(")),
+        ("arithmetic shifts lost", |text| text.replace(">>>", ">>")),
+        ("signed results left bare", |text| {
+            text.replace("$unsigned(", "(")
+        }),
+        ("sign extensions lost", without_signs),
+        ("a parenthesis pair lost", without_a_parenthesis_pair),
+    ];
+    for (name, fault) in faults {
+        let found = (1..8).any(|seed| shows(seed, fault));
+        assert!(found, "{name}: no module shows it");
+    }
+}
+
+/// Whether the module of a seed computes something else in Icarus after a fault of its text.
+fn shows(seed: u64, fault: fn(&str) -> String) -> bool {
+    let mut case = case(seed, 220);
+    let (_, text) = case.files.last_mut().expect("the module's own file");
+    let mutated = fault(text);
+    if *text == mutated {
+        return false;
+    }
+    *text = mutated;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let traces = icarus(std::slice::from_ref(&case), folder.path());
+    first_difference(&case, &evaluate(&case), &traces[0]).is_some()
+}
+
 #[test]
 fn random_modules_are_silent_under_verilator_lint() {
     for seed in seeds() {
