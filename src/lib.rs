@@ -16,6 +16,7 @@
 //!   |         |
 //! handoff  files(&config)                    Verilog, file list, constraints, inventory, manifest
 //! cosim    Verilator -> Simulator, Bench     drives it; compares with golden, stage by stage
+//! synth    Yosys, OpenSTA                    area and slack per block
 //! engine                                     a layer of attention: golden, rtl or float64
 //! ```
 
@@ -31,6 +32,7 @@ pub mod handoff;
 pub mod hdl;
 pub mod numerics;
 pub mod perf;
+pub mod synth;
 pub mod workload;
 
 #[path = "../testbenches/mod.rs"]

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::handoff::output::OutputError;
+use crate::synth::SynthError;
 use crate::workload::tensors::TensorError;
 
 /// Why a command did not succeed. The message names the field, file or tool, and what to do.
@@ -63,6 +64,16 @@ impl From<EngineError> for Failure {
             EngineError::Layer(_) => Failure::Input(error.into()),
             EngineError::Cosim(_) => Failure::Environment(error.into()),
             EngineError::Bench(_) => Failure::Check(error.into()),
+        }
+    }
+}
+
+impl From<SynthError> for Failure {
+    fn from(error: SynthError) -> Failure {
+        if error.is_bad_input() {
+            Failure::Input(error.into())
+        } else {
+            Failure::Environment(error.into())
         }
     }
 }

@@ -17,6 +17,7 @@ mod failure;
 mod generate;
 mod presets;
 pub mod progress;
+mod synth;
 mod verify;
 
 pub use failure::Failure;
@@ -57,6 +58,8 @@ enum Command {
     Explain(explain::Args),
     /// Compute the attention of a model's own tensors on an engine and measure its errors
     Attend(attend::Args),
+    /// Synthesise blocks with Yosys and time them with OpenSTA: area and worst slack
+    Synth(synth::Args),
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
@@ -68,6 +71,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Attend(args) => attend::run(args),
+        Command::Synth(args) => synth::run(args),
     }
 }
 

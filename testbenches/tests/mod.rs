@@ -15,5 +15,6 @@ mod score_faults;
 mod seeded;
 mod snapshots;
 mod stream_faults;
+mod synth;
 mod tools;
 mod verify;

@@ -1,0 +1,169 @@
+//! Area and timing of a configuration's blocks: Yosys maps each module to a cell library once, OpenSTA times the
+//! linked netlist of each block.
+//!
+//! ```text
+//! elaborated core --> blocks: modules to report, memories to leave out
+//!       |                     |
+//!    Verilog --> yosys: one netlist, cell count and area per module, children as black boxes
+//!                             |
+//!                    timing: worst path per block, registers outside at its ports
+//! ```
+//!
+//! A parent's netlist refers to those of its children, so 512 multipliers cost the time of one. Area and cells of a
+//! block are sums over its instances. Memories are macros in a real chip: they stay black boxes, their area and the
+//! paths through them are left out, and each result lists them (decisions, section 6).
+//!
+//! The figures are from before layout: wires have no load, the clock no skew.
+
+mod blocks;
+mod error;
+mod library;
+mod timing;
+mod tools;
+mod yosys;
+
+pub use blocks::FAMILIES;
+pub use error::SynthError;
+pub use library::CellLibrary;
+pub use timing::WorstPath;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Serialize;
+
+use crate::accelerator::top::AttentionCore;
+use crate::config::Config;
+use crate::hdl::{elaborate, verilog};
+use blocks::Plan;
+use yosys::Mapped;
+
+/// What to synthesise, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Blocks by name, of [`FAMILIES`]; all when empty.
+    pub blocks: Vec<String>,
+    /// Cells to map to.
+    pub library: CellLibrary,
+    /// Clock period in ns, positive.
+    pub clock_ns: f64,
+    /// Folder that keeps scripts, netlists and logs; a temporary one without it.
+    pub keep: Option<PathBuf>,
+}
+
+/// Figures of one block.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BlockFigures {
+    /// Name of the block, one of [`FAMILIES`].
+    pub block: String,
+    /// The Verilog module: the block with its parameters.
+    pub module: String,
+    /// Library cells, memories left out.
+    pub cells: u64,
+    /// Their area in square micrometres.
+    pub area_um2: f64,
+    /// Clock period in ns that the slack refers to.
+    pub clock_ns: f64,
+    /// Slack of the worst path in ns; `None` when the block has no timed path.
+    pub worst_slack_ns: Option<f64>,
+    /// Register or port where the worst path starts.
+    pub start: Option<String>,
+    /// Register or port where the worst path ends.
+    pub end: Option<String>,
+    /// Memory modules inside the block that the figures leave out.
+    pub excluded: Vec<String>,
+}
+
+/// Synthesises and times blocks of the attention core of `config`.
+///
+/// `progress` hears how many of the modules and blocks are done, from several threads.
+///
+/// # Errors
+/// [`SynthError`] when a block is not in the core, a tool is missing or fails, or the folder cannot be written.
+pub fn run(
+    config: &Config,
+    options: &Options,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Vec<BlockFigures>, SynthError> {
+    let plan = Plan::new(&elaborate(&AttentionCore::new(config)), &options.blocks)?;
+    let temporary;
+    let folder = match &options.keep {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|e| SynthError::folder(folder, e))?;
+            folder.as_path()
+        }
+        None => {
+            temporary =
+                tempfile::tempdir().map_err(|e| SynthError::folder(&std::env::temp_dir(), e))?;
+            temporary.path()
+        }
+    };
+    let origin = format!(
+        "Emitted for synthesis from configuration `{}`.",
+        config.name
+    );
+    for module in plan.logic.iter().chain(&plan.memories) {
+        let file = yosys::source_file(&module.name);
+        tools::write(folder, &file, &verilog(module, &origin))?;
+    }
+    yosys::write_shared_files(folder, &options.library)?;
+
+    let total = plan.logic.len() + plan.reported.len();
+    let done = AtomicUsize::new(0);
+    let step = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+    let mapped = in_parallel(&plan.logic, |module| {
+        let mapped = yosys::map(folder, module, options.clock_ns)?;
+        step();
+        Ok((module.name.clone(), mapped))
+    })?;
+    let mapped: HashMap<String, Mapped> = mapped.into_iter().collect();
+    in_parallel(&plan.reported, |block| {
+        let worst = timing::worst_path(folder, &block.module, options.clock_ns)?;
+        let (cells, area_um2) = yosys::total(&block.module, &mapped);
+        step();
+        Ok(BlockFigures {
+            block: block.family.to_owned(),
+            module: block.module.name.clone(),
+            cells,
+            area_um2,
+            clock_ns: options.clock_ns,
+            worst_slack_ns: worst.as_ref().map(|path| path.slack_ns),
+            start: worst.as_ref().map(|path| path.start.clone()),
+            end: worst.map(|path| path.end),
+            excluded: blocks::memories_below(&block.module),
+        })
+    })
+}
+
+/// Applies `work` to every item on all processors; results in the items' order, or the first error.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, SynthError> + Sync,
+) -> Result<Vec<R>, SynthError> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let worker = || {
+        while let Some((index, item)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            items.get(index).map(|item| (index, item))
+        } {
+            let result = work(item);
+            if result.is_err() {
+                next.store(items.len(), Ordering::Relaxed);
+            }
+            let mut results = results.lock().expect("no worker panics with the lock held");
+            results.push((index, result));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(items.len()) {
+            scope.spawn(worker);
+        }
+    });
+    let mut results = results.into_inner().expect("all workers have ended");
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
