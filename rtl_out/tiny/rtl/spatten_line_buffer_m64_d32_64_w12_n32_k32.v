@@ -53,13 +53,13 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
   reg [5:0] index_q;  // lines of the row already read
   reg [4:0] read_address_q;
   reg [5:0] left_q;  // keys of the row not yet read
-  wire first = index_q == 6'd0;
-  wire [5:0] left = first ? row_live_i : left_q;
+  reg first_q;  // the next line is the row's first
+  wire [5:0] left = first_q ? row_live_i : left_q;
   wire [1:0] per_line = (row_level_i == 1'b0) ? 2'd2 : 2'd1;  // keys per line
   wire last = left <= {4'd0, per_line};
-  // lines of the head that must be there
-  wire [5:0] needed = (last & row_release_i) ? row_lines_i : (index_q + 6'd1);
-  wire filled = held_q >= needed;
+  wire head_filled = held_q >= row_lines_i;
+  wire line_filled = held_q > index_q;
+  wire filled = (last & row_release_i) ? head_filled : line_filled;
   reg line_valid_q;
   wire read = row_valid_i & filled & (line_ready_i | !line_valid_q);
   assign row_ready_o = read & last;
@@ -67,9 +67,13 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
     if (!rst_ni) begin
       line_valid_q <= 1'b0;
       index_q <= 6'd0;
+      first_q <= 1'b1;
     end else begin
       line_valid_q <= read | (line_valid_q & !line_ready_i);
-      if (read) index_q <= last ? 6'd0 : (index_q + 6'd1);
+      if (read) begin
+        index_q <= last ? 6'd0 : (index_q + 6'd1);
+        first_q <= last;
+      end
     end
   end
   always @(posedge clk_i) begin
@@ -78,21 +82,20 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
 
   // ---- freeing -----------------------------------------------------------------
   wire free = read & last & row_release_i;
-  wire [5:0] freed = free ? row_lines_i : 6'd0;
-  wire [5:0] after_write = held_q + {5'd0, write};
-  wire [6:0] base_sum = {2'd0, base_q} + {1'd0, freed};
+  wire [6:0] base_sum = {2'd0, base_q} + {1'd0, row_lines_i};
   wire [1:0] base_carry_unused = base_sum[6:5];  // the ring is a power of two
   wire [6:0] read_sum = {2'd0, read_address_q} + 7'd1;
   wire [1:0] read_carry_unused = read_sum[6:5];  // the ring is a power of two
+  wire [5:0] held_d_t0 = held_q - row_lines_i;
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       held_q <= 6'd0;
       base_q <= 5'd0;
       read_address_q <= 5'd0;
     end else begin
-      held_q <= after_write - freed;
-      base_q <= base_sum[4:0];
-      if (read) read_address_q <= last ? base_sum[4:0] : read_sum[4:0];
+      held_q <= free ? (write ? (held_d_t0 + 6'd1) : held_d_t0) : write ? (held_q + 6'd1) : held_q;
+      if (free) base_q <= base_sum[4:0];
+      if (read) read_address_q <= last ? (row_release_i ? base_sum[4:0] : base_q) : read_sum[4:0];
     end
   end
 

@@ -111,8 +111,8 @@ impl Block for LineBuffer {
         reg!(m, index_q: count_bits, reset = 0, "lines of the row already read");
         reg!(m, read_address_q: address_bits, reset = 0);
         reg!(m, left_q: live.width(), "keys of the row not yet read");
-        net!(m, first = index_q.is(0));
-        let left = m.net("left", first.select(live, *left_q), "");
+        reg!(m, first_q: 1, reset = 1, "the next line is the row's first");
+        let left = m.net("left", first_q.select(live, *left_q), "");
         let per_line = self
             .shape
             .by_level(m, "per_line", level, "keys per line", |l| {
@@ -122,12 +122,13 @@ impl Block for LineBuffer {
         let bits = value_bits(self.keys_per_row.max(chunks) + 1);
         let last = m.net("last", left.extend(bits).le(per_line.extend(bits)), "");
         // A releasing row ends when all lines of its head are there, so that the ring never frees what will still come.
-        let needed = m.net(
-            "needed",
-            (last & release).select(head_lines, index_q.wrapping_add(m.lit(1, count_bits))),
-            "lines of the head that must be there",
+        // Both comparisons go on beside the one behind `last`.
+        net!(m, head_filled = held_q.ge(head_lines));
+        net!(m, line_filled = held_q.gt(*index_q));
+        net!(
+            m,
+            filled = (last & release).select(head_filled, line_filled)
         );
-        net!(m, filled = held_q.ge(needed));
         reg!(m, line_valid_q: 1, reset = 0);
         net!(m, read = row.valid & filled & (out.ready | !line_valid_q));
         line_valid_q.next(read | (line_valid_q & !out.ready));
@@ -136,20 +137,20 @@ impl Block for LineBuffer {
         index_q.next_when(read, last.select(m.lit(0, count_bits), next_index));
         let left_after = left.extend(bits).wrapping_sub(per_line.extend(bits));
         left_q.next_when(read, left_after.truncate(live.width()));
+        first_q.next_when(read, last);
 
         m.section("freeing");
         net!(m, free = read & last & release);
-        let freed = m.net("freed", free.select(head_lines, m.lit(0, count_bits)), "");
-        let after_write = m.net(
-            "after_write",
-            held_q.wrapping_add(write.extend(count_bits)),
-            "",
-        );
-        held_q.next(after_write.wrapping_sub(freed));
-        let next_base = self.advance(m, "base", *base_q, freed);
-        base_q.next(next_base);
-        let next_address = self.advance(m, "read", *read_address_q, m.lit(1, count_bits));
-        read_address_q.next_when(read, last.select(next_base, next_address));
+        // What depends on `free`, the slowest signal, is ready for either value.
+        let one = m.lit(1, count_bits);
+        let [freed, kept] = [held_q.wrapping_sub(head_lines), *held_q]
+            .map(|held| write.select(held.wrapping_add(one), held));
+        held_q.next(free.select(freed, kept));
+        let next_base = self.advance(m, "base", *base_q, head_lines);
+        base_q.next_when(free, next_base);
+        let first_address = release.select(next_base, *base_q);
+        let next_address = self.advance(m, "read", *read_address_q, one);
+        read_address_q.next_when(read, last.select(first_address, next_address));
 
         m.section("which vectors of the line are live keys");
         let mut flags = Vec::new();
