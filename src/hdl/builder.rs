@@ -3,11 +3,12 @@
 use super::block::{Block, Library};
 use super::check;
 use super::expr::{Expr, ExprId, GenvarId, Op, SignalId};
+use super::handle::{Reg, Wire};
 use super::instance::PendingInstance;
 use super::lanes::LaneIndex;
 use super::module::{About, Direction, Genvar, Item, Module, Signal, SignalKind, Update};
 use super::names;
-use super::sig::{Reg, Sig, Wire};
+use super::sig::Sig;
 use super::types::{Place, Ty, mistake, mistake_at};
 use num_bigint::BigUint;
 use std::cell::RefCell;

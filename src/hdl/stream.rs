@@ -5,9 +5,10 @@
 
 use super::block::Block;
 use super::builder::Builder;
+use super::handle::Wire;
 use super::instance::Instance;
 use super::module::Direction;
-use super::sig::{Sig, Wire};
+use super::sig::Sig;
 use super::types::{Ty, mistake};
 
 /// One payload field of a stream.
