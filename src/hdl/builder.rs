@@ -34,9 +34,9 @@ pub(super) struct State {
     ports: Vec<SignalId>,
     names: HashSet<String>,
     scopes: Vec<Scope>,
-    driven: HashSet<SignalId>,
+    pub driven: HashSet<SignalId>,
     pub instances: Vec<PendingInstance>,
-    clocked: bool,
+    pub clocked: bool,
     resettable: bool,
 }
 
@@ -131,77 +131,6 @@ impl Builder {
         Reg(self.signal(id))
     }
 
-    /// Named constant, printed as a `localparam`.
-    #[track_caller]
-    pub fn constant(&self, name: &str, value: u64, ty: impl Into<Ty>, doc: &str) -> Sig<'_> {
-        let ty = ty.into();
-        let value = BigUint::from(value);
-        if value.bits() as usize > ty.width {
-            mistake(format!("constant {name} does not fit in {ty}"));
-        }
-        let id = self.declare(name, ty, SignalKind::Constant(value), doc);
-        self.push(Item::Declare(id));
-        self.signal(id)
-    }
-
-    /// Unsigned literal.
-    #[track_caller]
-    pub fn lit(&self, value: u64, width: usize) -> Sig<'_> {
-        self.lit_big(BigUint::from(value), width)
-    }
-
-    /// Unsigned literal of any width.
-    #[track_caller]
-    pub fn lit_big(&self, value: BigUint, width: usize) -> Sig<'_> {
-        if width == 0 {
-            mistake("a literal has at least one bit");
-        }
-        if value.bits() as usize > width {
-            mistake(format!("literal {value} does not fit in u{width}"));
-        }
-        self.expr(Op::Const(value), Ty::unsigned(width))
-    }
-
-    /// Signed literal.
-    #[track_caller]
-    pub fn lit_signed(&self, value: i64, width: usize) -> Sig<'_> {
-        if width == 0 {
-            mistake("a literal has at least one bit");
-        }
-        let fits = width >= 64 || (value >> (width - 1) == 0 || value >> (width - 1) == -1);
-        if !fits {
-            mistake(format!("literal {value} does not fit in s{width}"));
-        }
-        let modulus = BigUint::from(1u8) << width;
-        let code = if value < 0 {
-            modulus - BigUint::from(value.unsigned_abs())
-        } else {
-            BigUint::from(value as u64)
-        };
-        self.expr(Op::Const(code), Ty::signed(width))
-    }
-
-    /// Words side by side, the most significant first; unsigned.
-    #[track_caller]
-    pub fn cat<'m>(&'m self, parts: &[Sig<'m>]) -> Sig<'m> {
-        match parts {
-            [] => mistake("a concatenation needs at least one part"),
-            [one] => one.as_unsigned(),
-            _ => {
-                let width = parts.iter().map(|p| p.width()).sum();
-                let ids = parts.iter().map(|p| p.id).collect();
-                self.expr(Op::Concat(ids), Ty::unsigned(width))
-            }
-        }
-    }
-
-    /// Lanes side by side, lane 0 in the low bits; unsigned.
-    #[track_caller]
-    pub fn pack<'m>(&'m self, lanes: &[Sig<'m>]) -> Sig<'m> {
-        let parts: Vec<_> = lanes.iter().rev().copied().collect();
-        self.cat(&parts)
-    }
-
     /// Net that takes the value of the arm whose number equals `selector`, else `otherwise`; a `case` in Verilog.
     #[track_caller]
     pub fn case<'m>(
@@ -266,83 +195,6 @@ impl Builder {
             condition: condition.id,
             message: message.to_owned(),
         });
-    }
-
-    /// Word array with one write port and one registered read port; contents undefined until written.
-    ///
-    /// The read word appears one cycle after `read_enable` and stays until the next read.
-    #[track_caller]
-    pub fn memory<'m>(
-        &'m self,
-        name: &str,
-        depth: usize,
-        write: (Sig<'m>, Sig<'m>, Sig<'m>),
-        read: (Sig<'m>, Sig<'m>),
-    ) -> Sig<'m> {
-        let (write_enable, write_address, write_data) = write;
-        let (read_enable, read_address) = read;
-        let memory = self.word_array(name, depth, write_data.ty(), [write_address, read_address]);
-        let register = self.register(&format!("{name}_read_q"), write_data.ty(), None, "");
-        let read_register = register.signal_id();
-        self.state
-            .borrow_mut()
-            .driven
-            .extend([memory, read_register]);
-        self.push(Item::Memory {
-            memory,
-            write_enable: write_enable.id,
-            write_address: write_address.id,
-            write_data: write_data.id,
-            read_enable: read_enable.id,
-            read_address: read_address.id,
-            read_register,
-        });
-        *register
-    }
-
-    /// Word array of flip-flops with one write port and one read port; contents undefined until written.
-    ///
-    /// The net returned carries the word at the read address in the same cycle, before a write at the next edge. For
-    /// a few words only: a deep array is a [`memory`](Self::memory).
-    #[track_caller]
-    pub fn register_file<'m>(
-        &'m self,
-        name: &str,
-        depth: usize,
-        write: (Sig<'m>, Sig<'m>, Sig<'m>),
-        read_address: Sig<'m>,
-    ) -> Sig<'m> {
-        let (write_enable, write_address, write_data) = write;
-        let memory = self.word_array(name, depth, write_data.ty(), [write_address, read_address]);
-        let kind = SignalKind::Net;
-        let read_data = self.declare(&format!("{name}_read"), write_data.ty(), kind, "");
-        self.state.borrow_mut().driven.extend([memory, read_data]);
-        self.push(Item::RegisterFile {
-            memory,
-            write_enable: write_enable.id,
-            write_address: write_address.id,
-            write_data: write_data.id,
-            read_address: read_address.id,
-            read_data,
-        });
-        self.signal(read_data)
-    }
-
-    #[track_caller]
-    fn word_array(&self, name: &str, depth: usize, word: Ty, addresses: [Sig<'_>; 2]) -> SignalId {
-        let address_bits = crate::numerics::index_bits(depth);
-        for address in addresses {
-            if address.width() != address_bits {
-                mistake(format!(
-                    "memory {name} of {depth} words needs u{address_bits} addresses, got {}",
-                    address.ty()
-                ));
-            }
-        }
-        let memory = self.declare(name, word, SignalKind::Memory { depth }, "");
-        self.push(Item::Declare(memory));
-        self.state.borrow_mut().clocked = true;
-        memory
     }
 
     /// Generate loop: `body` describes one iteration, `index` selects lanes in it.

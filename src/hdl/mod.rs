@@ -51,6 +51,7 @@ mod expr;
 mod handle;
 mod instance;
 mod lanes;
+mod memory;
 mod module;
 mod names;
 mod print;
@@ -58,6 +59,7 @@ pub mod rust_hdl;
 mod sig;
 mod stream;
 mod types;
+mod value;
 
 pub use block::{Block, Library, elaborate};
 pub use builder::Builder;

@@ -50,6 +50,44 @@ fn evaluator_verilator_and_icarus_agree_on_random_modules() {
     }
 }
 
+/// The netlist that Yosys makes of the modules, as Verilog.
+fn through_yosys(case: &Case) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut files = write_files(std::slice::from_ref(case), folder.path());
+    files.retain(|file| file != "bench.v");
+    let top = &case.module.name;
+    let script = format!(
+        "read_verilog {}; hierarchy -check -top {top}; proc; opt; check -assert; write_verilog -noattr netlist.v",
+        files.join(" ")
+    );
+    let run = Command::new("yosys")
+        .args(["-q", "-p", &script])
+        .current_dir(folder.path())
+        .output()
+        .expect("yosys runs");
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    std::fs::read_to_string(folder.path().join("netlist.v")).expect("a netlist")
+}
+
+#[test]
+fn yosys_reads_random_modules_as_the_evaluator_computes_them() {
+    for seed in [2, 3] {
+        let mut case = case(seed, 100);
+        case.files = vec![("netlist".to_owned(), through_yosys(&case))];
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let traces = icarus(std::slice::from_ref(&case), folder.path());
+        let difference = first_difference(&case, &evaluate(&case), &traces[0]);
+        assert_eq!(
+            difference, None,
+            "seed {seed}: evaluator and Yosys disagree"
+        );
+    }
+}
+
 /// The text with every sign extension entering zeros.
 fn without_signs(text: &str) -> String {
     let mut mutated = String::new();
