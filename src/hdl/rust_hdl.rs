@@ -440,11 +440,11 @@ macro_rules! rust_hdl_block {
             /// Reset, active low.
             pub reset_n: ::rust_hdl::prelude::Signal<::rust_hdl::prelude::In, ::rust_hdl::prelude::Bit>,
             $(
-                #[allow(missing_docs)]
+                #[doc = concat!("Input `", stringify!($input), "_i`.")]
                 pub $input: ::rust_hdl::prelude::Signal<::rust_hdl::prelude::In, $input_type>,
             )*
             $(
-                #[allow(missing_docs)]
+                #[doc = concat!("Output `", stringify!($output), "_o`.")]
                 pub $output: ::rust_hdl::prelude::Signal<::rust_hdl::prelude::Out, $output_type>,
             )*
             core: $crate::hdl::rust_hdl::Simulated,
