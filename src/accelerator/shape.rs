@@ -107,15 +107,14 @@ impl ArrayShape {
             m.unused(&format!("{name}_level"), level, "one head dimension only");
             return m.net(name, otherwise, doc);
         }
-        if let [only] = others {
-            return m.net(
-                name,
-                level.is(*only as u64).select(value(*only), otherwise),
-                doc,
-            );
+        let values: Vec<_> = others.iter().map(|&l| (l as u64, value(l))).collect();
+        if values.iter().all(|(_, value)| value.is_same_as(otherwise)) {
+            return m.net(name, otherwise, doc);
         }
-        let arms: Vec<_> = others.iter().map(|&l| (l as u64, value(l))).collect();
-        m.case(name, level, &arms, otherwise, doc)
+        if let [(only, value)] = values[..] {
+            return m.net(name, level.is(only).select(value, otherwise), doc);
+        }
+        m.case(name, level, &values, otherwise, doc)
     }
 }
 

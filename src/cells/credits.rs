@@ -19,7 +19,7 @@ impl<'m> Credits<'m> {
     /// Declares the counter `<name>_used_q` of places taken, none after reset.
     #[track_caller]
     pub fn new(m: &'m Builder, name: &'static str, places: usize) -> Self {
-        let doc = format!("of {places} places, taken by words under way or waiting");
+        let doc = format!("credits in use: places, of {places}, of words under way or waiting");
         let used = m.register(&format!("{name}_used_q"), value_bits(places), Some(0), &doc);
         Credits {
             m,

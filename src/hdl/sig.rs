@@ -25,6 +25,11 @@ impl<'m> Sig<'m> {
         self.ty.width
     }
 
+    /// Whether both are one and the same expression.
+    pub fn is_same_as(self, other: Sig<'m>) -> bool {
+        self.id == other.id
+    }
+
     /// The same bits read as two's complement.
     pub fn as_signed(self) -> Self {
         let ty = Ty::signed(self.width());

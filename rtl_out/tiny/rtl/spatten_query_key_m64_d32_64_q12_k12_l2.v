@@ -3,6 +3,14 @@
 // Query times key: multipliers / d dot products per cycle of the row's query with the vectors of a
 // K line, packed into score lines, and the exact maximum of each row.
 //
+// line -> elements -> tree -> u_group_fifo -> u_packer -> score
+//                                                    '-> u_max_tree -> maximum
+//
+// d is 32 << level; vector v of a line is its elements v*d to v*d + d - 1. Each processing element
+// takes a chunk of 32 of them; the tree adds the chunks of a vector; the dot products of one line
+// are a group. The pipeline never stalls: a line enters against a credit for its place behind it.
+// Latency from a K line to its scores 11 cycles; one line per cycle.
+//
 // Parameters:
 //   multipliers  64
 //   head_dims    32, 64
@@ -18,7 +26,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   input  wire         rst_ni,           // asynchronous, active low, released synchronously
   input  wire         row_valid_i,
   output wire         row_ready_o,
-  input  wire [767:0] row_query_i,      // query: element k of 12 bits, signed; elements beyond d unused
+  input  wire [767:0] row_query_i,      // query: element k of 12 bits, signed, those beyond d unused; held until the row's last line is taken
   input  wire         row_level_i,      // head dimension: log2(d / 32)
   input  wire         line_valid_i,
   output wire         line_ready_o,
@@ -32,13 +40,13 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   output wire         score_last_o,     // last line of the row
   output wire         maximum_valid_o,
   input  wire         maximum_ready_i,
-  output wire [32:0]  maximum_data_o    // largest score of the row's live keys
+  output wire [32:0]  maximum_data_o    // signed; largest score of the row's live keys, meaningless without one
 );
 
   genvar k;
 
   // ---- a line enters when its group of scores has a place behind the pipeline --
-  reg [3:0] group_used_q;  // of 11 places, taken by words under way or waiting
+  reg [3:0] group_used_q;  // credits in use: places, of 11, of words under way or waiting
   wire group_room = group_used_q <= 4'd10;
   wire issue = line_valid_i & row_valid_i & group_room;
   assign line_ready_o = row_valid_i & group_room;
@@ -94,7 +102,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
 
   // ---- whole dot products: sums of neighbouring partial ones -------------------
   reg [7:0] tree_level_q;
-  wire group_tree_valid_unused;  // delayed below with the rest
+  wire group_tree_valid_unused;  // not used: group_valid_q runs in step with the tree
   wire tree_select = (tree_level_q[7] == 1'b0) ? 1'b0 : 1'b1;  // level as the tree counts
   wire [59:0] group_tree_sums;
   spatten_adder_tree_n2_s29_l0_1_r1 u_group_tree (
@@ -167,14 +175,16 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   wire [59:0] packer_out_data;
   wire packer_out_last;
   wire packer_out_ready;
-  reg [3:0] maximum_used_q;  // of 8 places, taken by words under way or waiting
+  reg [3:0] maximum_used_q;  // credits in use: places, of 8, of words under way or waiting
   wire maximum_room = maximum_used_q <= 4'd7;
-  wire offer = packer_out_valid & maximum_room;
-  wire step = offer & score_ready_i;
+  wire offer = packer_out_valid & maximum_room;  // a score line; its row's maximum would have a place
+  wire step = offer & score_ready_i;  // it is taken
   assign packer_out_ready = score_ready_i & maximum_room;
-  wire [1:0] live = {packer_out_data[59], packer_out_data[29]};
+  // dot product k of the score line, signed
+  wire [57:0] line_dots = {packer_out_data[58:30], packer_out_data[28:0]};
+  wire [1:0] live = {packer_out_data[59], packer_out_data[29]};  // score k belongs to a live key
   assign score_valid_o = offer;
-  assign score_data_o = {{packer_out_data[58:30], 4'd0}, {packer_out_data[28:0], 4'd0}};
+  assign score_data_o = {{line_dots[57:29], 4'd0}, {line_dots[28:0], 4'd0}};
   assign score_live_o = live;
   assign score_last_o = packer_out_last;
   spatten_lane_packer_m64_d32_64_l2_w30 u_packer (
@@ -193,15 +203,16 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
 
   // ---- maximum of the row, collected over its lines ----------------------------
   wire max_tree_valid;
-  reg seen_last_q;
+  reg max_tree_last_q;
   wire [28:0] max_tree_max;
   wire max_tree_live;
   reg row_any_q;  // a live key was seen in this row
   reg [28:0] row_max_q;  // valid with row_any_q
+  // the first line seen always is
   wire better = !row_any_q | (max_tree_live & ($signed(max_tree_max) > $signed(row_max_q)));
   wire [28:0] row_max = better ? max_tree_max : row_max_q;
   wire row_max_ready;
-  wire row_done = max_tree_valid & seen_last_q;
+  wire row_done = max_tree_valid & max_tree_last_q;
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (row_done & !row_max_ready) begin
@@ -223,7 +234,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     .rst_ni  (rst_ni),
     .valid_i (step),
     .live_i  (live),
-    .words_i ({packer_out_data[58:30], packer_out_data[28:0]}),
+    .words_i (line_dots),
     .valid_o (max_tree_valid),
     .live_o  (max_tree_live),
     .max_o   (max_tree_max)
@@ -244,14 +255,14 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
       row_any_q <= 1'b0;
       maximum_used_q <= 4'd0;
     end else begin
-      if (max_tree_valid) row_any_q <= (row_any_q | max_tree_live) & !seen_last_q;
+      if (max_tree_valid) row_any_q <= (row_any_q | max_tree_live) & !max_tree_last_q;
       if (maximum_used_d_t0 ^ (maximum_fifo_out_valid & maximum_ready_i)) begin
         maximum_used_q <= maximum_used_d_t0 ? (maximum_used_q + 4'd1) : (maximum_used_q - 4'd1);
       end
     end
   end
   always @(posedge clk_i) begin
-    seen_last_q <= packer_out_last;
+    max_tree_last_q <= packer_out_last;
     if (max_tree_valid) row_max_q <= row_max;
   end
 

@@ -57,11 +57,11 @@ module spatten_softmax_s33_l2_n32_r4 (
   );
 
   // ---- a line leaves when its row is complete and its results have places behind the pipeline
-  reg [5:0] weight_used_q;  // of 39 places, taken by words under way or waiting
-  reg [2:0] row_used_q;  // of 4 places, taken by words under way or waiting
+  reg [5:0] weight_used_q;  // credits in use: places, of 39, of words under way or waiting
+  reg [2:0] row_used_q;  // credits in use: places, of 4, of words under way or waiting
   wire weight_room = weight_used_q <= 6'd38;
   wire row_room = row_used_q <= 3'd3;
-  wire row_here = maximum_valid_i & scale_valid_i & weight_room & row_room;
+  wire row_here = maximum_valid_i & scale_valid_i & weight_room & (row_room | !score_ring_out_data[0]);
   wire issue = score_ring_out_valid & row_here;
   assign score_ring_out_ready = row_here;
   wire row_end = issue & score_ring_out_data[0];

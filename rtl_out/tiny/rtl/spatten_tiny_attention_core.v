@@ -34,7 +34,7 @@ module spatten_tiny_attention_core (
   input  wire [767:0] value_data_i,    // V line: element k of 12 bits, signed
   input  wire         row_valid_i,
   output wire         row_ready_o,
-  input  wire [767:0] row_query_i,     // query: element k of 12 bits, signed; elements beyond d unused
+  input  wire [767:0] row_query_i,     // query: element k of 12 bits, signed, those beyond d unused; held until the row's last line is taken
   input  wire         row_level_i,     // head dimension: log2(d / 32)
   input  wire [5:0]   row_live_i,      // live keys of the row
   input  wire         row_release_i,   // last row of its head

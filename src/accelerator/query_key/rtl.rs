@@ -87,7 +87,7 @@ impl QueryKey {
     pub fn row_fields(&self) -> Vec<Field> {
         let bits = self.shape.max_dim() * self.formats.query_bits;
         let doc = format!(
-            "query: element k of {} bits, signed; elements beyond d unused",
+            "query: element k of {} bits, signed, those beyond d unused; held until the row's last line is taken",
             self.formats.query_bits
         );
         vec![Field::new("query", bits, &doc), self.shape.level_field()]
@@ -110,7 +110,7 @@ impl QueryKey {
         vec![Field::new(
             "data",
             Ty::signed(bits),
-            "largest score of the row's live keys",
+            "signed; largest score of the row's live keys, meaningless without one",
         )]
     }
 }
@@ -132,9 +132,20 @@ impl Block for QueryKey {
         parameters.push(("key_bits", self.formats.key_bits.to_string()));
         parameters.push(("lanes", self.lanes.to_string()));
         About {
-            purpose: "Query times key: multipliers / d dot products per cycle of the row's query with the vectors of a\n\
-                      K line, packed into score lines, and the exact maximum of each row."
-                .into(),
+            purpose: format!(
+                "Query times key: multipliers / d dot products per cycle of the row's query with the vectors of a\n\
+                 K line, packed into score lines, and the exact maximum of each row.\n\
+                 \n\
+                 line -> elements -> tree -> u_group_fifo -> u_packer -> score\n\
+                 \x20                                                  '-> u_max_tree -> maximum\n\
+                 \n\
+                 d is {min} << level; vector v of a line is its elements v*d to v*d + d - 1. Each processing element\n\
+                 takes a chunk of {min} of them; the tree adds the chunks of a vector; the dot products of one line\n\
+                 are a group. The pipeline never stalls: a line enters against a credit for its place behind it.\n\
+                 Latency from a K line to its scores {latency} cycles; one line per cycle.",
+                min = self.shape.min_dim(),
+                latency = self.score_latency(),
+            ),
             parameters,
             source: file!(),
         }
@@ -185,7 +196,10 @@ impl Block for QueryKey {
         u_groups
             .input("terms", partials)
             .input("valid", m.lit(1, 1))
-            .ignore("valid", "delayed below with the rest");
+            .ignore(
+                "valid",
+                "not used: group_valid_q runs in step with the tree",
+            );
         if tree.select_bits() > 0 {
             let select = shape.by_level(
                 m,
@@ -315,22 +329,28 @@ impl QueryKey {
         let maxima = Credits::new(m, "maximum", Self::MAXIMA);
         let room = maxima.available();
         let last = line.field("last");
-        net!(m, offer = line.valid & room);
-        net!(m, step = offer & score.ready);
+        net!(
+            m,
+            offer = line.valid & room,
+            "a score line; its row's maximum would have a place"
+        );
+        net!(m, step = offer & score.ready, "it is taken");
         line.ready.drive(score.ready & room);
         let flagged = line.data().lanes(dot_bits + 1).to_vec();
         let dots: Vec<_> = flagged.iter().map(|lane| lane.slice(0, dot_bits)).collect();
         let live: Vec<_> = flagged.iter().map(|lane| lane.bit(dot_bits)).collect();
+        let line_dots = m.net(
+            "line_dots",
+            m.pack(&dots),
+            "dot product k of the score line, signed",
+        );
+        let dots = line_dots.lanes(Ty::signed(dot_bits)).to_vec();
         let score_bits = self.formats.score_bits();
         let scores: Vec<_> = dots
             .iter()
-            .map(|dot| {
-                self.score_of(dot.as_signed())
-                    .resize(score_bits)
-                    .as_unsigned()
-            })
+            .map(|dot| self.score_of(*dot).resize(score_bits).as_unsigned())
             .collect();
-        let live = m.net("live", m.pack(&live), "");
+        let live = m.net("live", m.pack(&live), "score k belongs to a live key");
         score.drive(
             offer,
             &[("data", m.pack(&scores)), ("live", live), ("last", last)],
@@ -341,11 +361,11 @@ impl QueryKey {
         let u_max = m.instance("u_max_tree", &tree);
         u_max
             .input("valid", step)
-            .input("words", m.pack(&dots))
+            .input("words", line_dots)
             .input("live", live);
         let latency = tree.latency();
         let seen = u_max.output("valid");
-        let seen_last = delay(m, "seen_last", last, latency);
+        let line_was_last = delay(m, "max_tree_last", last, latency);
         let line_max = u_max.output("max");
         let line_any = u_max.output("live");
         reg!(m, row_any_q: 1, reset = 0, "a live key was seen in this row");
@@ -353,13 +373,13 @@ impl QueryKey {
         let better = m.net(
             "better",
             (!row_any_q) | (line_any & line_max.gt(row_max_q)),
-            "",
+            "the first line seen always is",
         );
         let row_max = m.net("row_max", better.select(line_max, row_max_q), "");
-        row_any_q.next_when(seen, (row_any_q | line_any) & !seen_last);
+        row_any_q.next_when(seen, (row_any_q | line_any) & !line_was_last);
         row_max_q.next_when(seen, row_max);
         let ready = m.wire("row_max_ready", 1, "");
-        let row_done = m.net("row_done", seen & seen_last, "");
+        let row_done = m.net("row_done", seen & line_was_last, "");
         let found = Stream::new(row_done, ready, vec![("data".into(), row_max)]);
         m.never(row_done & !ready, "a maximum found no place");
         let fifo = Fifo::new(dot_bits, Self::MAXIMA);
