@@ -112,7 +112,12 @@ impl ArrayShape {
             return m.net(name, otherwise, doc);
         }
         if let [(only, value)] = values[..] {
-            return m.net(name, level.is(only).select(value, otherwise), doc);
+            // Two head dimensions are told apart by one bit, which asks for the larger.
+            let chosen = match level.width() {
+                1 => level.select(otherwise, value),
+                _ => level.is(only).select(value, otherwise),
+            };
+            return m.net(name, chosen, doc);
         }
         m.case(name, level, &values, otherwise, doc)
     }

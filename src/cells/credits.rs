@@ -35,11 +35,12 @@ impl<'m> Credits<'m> {
         self.available_for(1)
     }
 
-    /// Whether `count` places are left; depends on registers only.
+    /// Whether `count` places, at least one, are left; depends on registers only.
     #[track_caller]
     pub fn available_for(&self, count: usize) -> Sig<'m> {
-        let limit = self.m.lit((self.places - count) as u64, self.used.width());
-        let room = self.used.le(limit);
+        let limit = self.places - count + 1;
+        let limit = self.m.lit(limit as u64, self.used.width());
+        let room = self.used.lt(limit);
         self.m.net(&format!("{}_room", self.name), room, "")
     }
 

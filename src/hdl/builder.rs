@@ -278,6 +278,14 @@ impl Builder {
         self.state.borrow().exprs[id.0 as usize].op.clone()
     }
 
+    /// The value of a constant of one bit.
+    pub(super) fn constant_bit(&self, id: ExprId) -> Option<bool> {
+        match (self.op(id), self.width_of(id)) {
+            (Op::Const(value), 1) => Some(value.bit(0)),
+            _ => None,
+        }
+    }
+
     /// Whether no input, net or register changes the expression.
     fn is_constant(&self, root: ExprId) -> bool {
         let state = self.state.borrow();

@@ -72,7 +72,14 @@ impl<'m> Sig<'m> {
             };
             return self.m.expr(Op::Const(value + high), ty);
         }
-        let value = self.id;
+        // Zeros above zeros: a word that has been extended without its sign is not negative.
+        let (signed, value) = match self.m.op(self.id) {
+            Op::Extend {
+                signed: false,
+                value,
+            } => (false, value),
+            _ => (signed, self.id),
+        };
         self.m.expr(Op::Extend { signed, value }, ty)
     }
 
@@ -343,13 +350,22 @@ impl<'m> Sig<'m> {
     /// Equal to a constant.
     #[track_caller]
     pub fn is(self, value: u64) -> Sig<'m> {
-        self.as_unsigned().equals(self.m.lit(value, self.width()))
+        let constant = self.m.lit(value, self.width());
+        match (self.width(), value) {
+            (1, 0) => !self.as_unsigned(),
+            (1, _) => self.as_unsigned(),
+            _ => self.as_unsigned().equals(constant),
+        }
     }
 
     #[track_caller]
     fn compare(self, compare: Compare, other: Sig<'m>) -> Sig<'m> {
         let name = format!("{compare:?}").to_lowercase();
         self.same_type(other, &name);
+        let above_zero = compare == Compare::Gt && self.m.constant_bit(other.id) == Some(false);
+        if above_zero && !self.ty.signed {
+            return self;
+        }
         // Two words that are never negative are ordered alike either way, and the plain text reads better.
         let never_negative =
             |sig: Sig<'m>| matches!(self.m.op(sig.id), Op::Extend { signed: false, .. });
@@ -372,6 +388,24 @@ impl<'m> Sig<'m> {
         then.same_type(otherwise, "select");
         if then.id == otherwise.id {
             return then;
+        }
+        match (
+            self.m.constant_bit(then.id),
+            self.m.constant_bit(otherwise.id),
+        ) {
+            (Some(true), Some(false)) => {
+                return Sig {
+                    ty: then.ty,
+                    ..self
+                };
+            }
+            (Some(false), Some(true)) => {
+                return Sig {
+                    ty: then.ty,
+                    ..!self.as_unsigned()
+                };
+            }
+            _ => {}
         }
         let op = Op::Mux {
             condition: self.id,
@@ -505,6 +539,9 @@ impl<'m> Not for Sig<'m> {
     type Output = Sig<'m>;
 
     fn not(self) -> Sig<'m> {
-        self.m.expr(Op::Not(self.id), self.ty)
+        match self.m.op(self.id) {
+            Op::Not(id) => Sig { id, ..self },
+            _ => self.m.expr(Op::Not(self.id), self.ty),
+        }
     }
 }

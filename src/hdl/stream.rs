@@ -11,6 +11,9 @@ use super::module::Direction;
 use super::sig::Sig;
 use super::types::{Ty, mistake};
 
+const VALID_DOC: &str = "a word is offered";
+const READY_DOC: &str = "it is taken at the clock edge";
+
 /// One payload field of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -150,8 +153,8 @@ impl Builder {
     /// Input channel: ports `<channel>_valid_i`, `<channel>_ready_o` and one per field.
     #[track_caller]
     pub fn stream_in(&self, channel: &str, fields: &[Field]) -> Stream<'_> {
-        let valid = self.input(&format!("{channel}_valid"), 1, "");
-        let ready = self.output(&format!("{channel}_ready"), 1, "");
+        let valid = self.input(&format!("{channel}_valid"), 1, VALID_DOC);
+        let ready = self.output(&format!("{channel}_ready"), 1, READY_DOC);
         let mut ports = Vec::new();
         for f in fields {
             let port = self.input(&format!("{channel}_{}", f.name), f.ty, &f.doc);
@@ -163,8 +166,8 @@ impl Builder {
     /// Output channel: ports `<channel>_valid_o`, `<channel>_ready_i` and one per field.
     #[track_caller]
     pub fn stream_out(&self, channel: &str, fields: &[Field]) -> StreamOut<'_> {
-        let valid = self.output(&format!("{channel}_valid"), 1, "");
-        let ready = self.input(&format!("{channel}_ready"), 1, "");
+        let valid = self.output(&format!("{channel}_valid"), 1, VALID_DOC);
+        let ready = self.input(&format!("{channel}_ready"), 1, READY_DOC);
         let mut ports = Vec::new();
         for f in fields {
             let port = self.output(&format!("{channel}_{}", f.name), f.ty, &f.doc);

@@ -27,7 +27,7 @@ fn shape() -> ArrayShape {
 #[test]
 fn exponent_that_does_not_round_is_caught() {
     let block = Exponent { formats: FORMATS };
-    let design = faulty(&block, "spatten_exponent", "+ 42'h1;", "+ 42'h0;");
+    let design = faulty(&block, "spatten_exponent", "+ 42'd1;", "+ 42'd0;");
     let outcome = testbenches::exponent::check(&block, &design, &options());
     caught(outcome, &["e_o", "word", "seed 1", "Scale"]);
 }
@@ -64,7 +64,7 @@ fn softmax_that_mixes_the_scales_of_two_rows_is_caught() {
 
 #[test]
 fn softmax_that_grants_a_row_too_many_is_caught() {
-    let (from, to) = ("row_used_q <= 2'd1", "row_used_q <= 2'd2");
+    let (from, to) = ("row_used_q < 2'd2", "row_used_q < 2'd3");
     let design = faulty(&softmax(), "spatten_softmax", from, to);
     let outcome = testbenches::softmax::check(&softmax(), &design, &options());
     caught(outcome, &["spatten_softmax"]);

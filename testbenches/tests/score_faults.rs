@@ -129,8 +129,8 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_or_carry_is_caught() {
         ),
         (
             "spatten_query_key_m",
-            "group_used_q <= 4'd7",
-            "group_used_q <= 4'd8",
+            "group_used_q < 4'd8",
+            "group_used_q < 4'd9",
             &["a group found no place"],
         ),
         // A carry between the halves of a sum is lost.

@@ -5,12 +5,10 @@ use spatten::cells::fifo::Fifo;
 use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::zero_eliminator::ZeroEliminator;
-use spatten::cosim::Design;
-use spatten::hdl::{Block, elaborate};
 use spatten::testbenches::queue::Queue;
 use spatten::testbenches::{Options, arbiter, prefix_sum, zero_eliminator};
 
-use super::seeded::caught;
+use super::seeded::{caught, faulty};
 
 const OPTIONS: Options = Options {
     cases: 5000,
@@ -18,20 +16,12 @@ const OPTIONS: Options = Options {
     trace: None,
 };
 
-/// The design of `block` with `from` replaced by `to` in its Verilog.
-fn faulty(block: &dyn Block, from: &str, to: &str) -> Design {
-    let mut design = Design::from(&elaborate(block));
-    let source = design.sources.iter_mut().find(|s| s.text.contains(from));
-    let source = source.unwrap_or_else(|| panic!("no `{from}` in {}", design.top));
-    source.text = source.text.replacen(from, to, 1);
-    design
-}
-
 #[test]
 fn a_spill_register_that_drops_its_spare_word_is_found() {
     let block = SpillRegister { width: 9 };
     let design = faulty(
         &block,
+        "spatten_spill_register",
         "spare_full_q ? spare_q : in_data_i",
         "in_data_i | (spare_q & 9'd0)",
     );
@@ -60,7 +50,7 @@ fn a_fifo_that_miscounts_or_takes_too_many_words_is_found() {
             "holds 6 words, documented 5",
         ),
     ] {
-        let design = faulty(&block, from, to);
+        let design = faulty(&block, "spatten_fifo", from, to);
         let outcome = Queue::new(&block, (1, 9), 1, 1, 5).check(&design, &OPTIONS);
         caught(outcome, &[expected]);
     }
@@ -74,6 +64,7 @@ fn an_arbiter_whose_offers_do_not_stand_is_found() {
     };
     let design = faulty(
         &block,
+        "spatten_arbiter",
         "standing_q <= offer & !out_ready_i",
         "standing_q <= 1'b0",
     );
@@ -83,13 +74,23 @@ fn an_arbiter_whose_offers_do_not_stand_is_found() {
 #[test]
 fn a_prefix_sum_that_skips_a_level_is_found() {
     let block = PrefixSum { lanes: 5 };
-    let design = faulty(&block, " + ", " | ");
+    let design = faulty(
+        &block,
+        "spatten_prefix_sum",
+        "flags_i[3]} + ",
+        "flags_i[3]} | ",
+    );
     caught(prefix_sum::check(&block, &design, &OPTIONS), &["not"]);
 }
 
 #[test]
 fn a_zero_eliminator_that_forgets_a_dropped_lane_is_found() {
     let block = ZeroEliminator { lanes: 4, width: 5 };
-    let design = faulty(&block, "moves1 = moves1_q", "moves1 = ~moves1_q");
+    let design = faulty(
+        &block,
+        "spatten_zero_eliminator",
+        "moves1 = moves1_q",
+        "moves1 = ~moves1_q",
+    );
     caught(zero_eliminator::check(&block, &design, &OPTIONS), &[]);
 }

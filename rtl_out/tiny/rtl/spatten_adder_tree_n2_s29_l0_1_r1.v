@@ -28,15 +28,18 @@ module spatten_adder_tree_n2_s29_l0_1_r1 (
   wire deep1 = select_i;  // the level asked for is this one or a later one
   wire [28:0] sum1_low = terms_i[28:0];
   wire [28:0] sum1_high = terms_i[57:29];
-  wire [29:0] sum1 = {{1{sum1_low[28]}}, sum1_low} + {{1{sum1_high[28]}}, sum1_high};
+  wire [29:0] sum1 = {sum1_low[28], sum1_low} + {sum1_high[28], sum1_high};
   wire [59:0] kept1;
+
   generate
     for (k = 0; k < 2; k = k + 1) begin : g_kept1
-      assign kept1[k*30 +: 30] = {{1{terms_i[k*29 + 28]}}, terms_i[k*29 +: 29]};
+      assign kept1[k*30 +: 30] = {terms_i[k*29 + 28], terms_i[k*29 +: 29]};
     end
   endgenerate
+
   wire [59:0] level1 = deep1 ? {30'd0, sum1} : kept1;
   reg [59:0] level1_q;
+
   always @(posedge clk_i) begin
     level1_q <= level1;
   end
@@ -45,6 +48,7 @@ module spatten_adder_tree_n2_s29_l0_1_r1 (
   reg valid_q;
   assign valid_o = valid_q;
   assign sums_o = level1_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 1'b0;

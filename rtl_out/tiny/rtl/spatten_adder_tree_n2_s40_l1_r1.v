@@ -23,8 +23,9 @@ module spatten_adder_tree_n2_s40_l1_r1 (
   // ---- level 1: sums of 2 lanes ------------------------------------------------
   wire [39:0] sum1_low = terms_i[39:0];
   wire [39:0] sum1_high = terms_i[79:40];
-  wire [40:0] sum1 = {{1{sum1_low[39]}}, sum1_low} + {{1{sum1_high[39]}}, sum1_high};
+  wire [40:0] sum1 = {sum1_low[39], sum1_low} + {sum1_high[39], sum1_high};
   reg [40:0] level1_q;
+
   always @(posedge clk_i) begin
     level1_q <= sum1;
   end
@@ -33,6 +34,7 @@ module spatten_adder_tree_n2_s40_l1_r1 (
   reg valid_q;
   assign valid_o = valid_q;
   assign sums_o = level1_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 1'b0;

@@ -24,56 +24,68 @@ module spatten_adder_tree_n32_s24_l5_r1 (
 
   // ---- level 1: sums of 2 lanes ------------------------------------------------
   wire [399:0] sum1;
+
   generate
     for (k = 0; k < 16; k = k + 1) begin : g_sum1
       wire [23:0] sum1_low = terms_i[k*48 +: 24];
       wire [23:0] sum1_high = terms_i[k*48 + 24 +: 24];
-      assign sum1[k*25 +: 25] = {{1{sum1_low[23]}}, sum1_low} + {{1{sum1_high[23]}}, sum1_high};
+      assign sum1[k*25 +: 25] = {sum1_low[23], sum1_low} + {sum1_high[23], sum1_high};
     end
   endgenerate
+
   reg [399:0] level1_q;
+
   always @(posedge clk_i) begin
     level1_q <= sum1;
   end
 
   // ---- level 2: sums of 4 lanes ------------------------------------------------
   wire [207:0] sum2;
+
   generate
     for (k = 0; k < 8; k = k + 1) begin : g_sum2
       wire [24:0] sum2_low = level1_q[k*50 +: 25];
       wire [24:0] sum2_high = level1_q[k*50 + 25 +: 25];
-      assign sum2[k*26 +: 26] = {{1{sum2_low[24]}}, sum2_low} + {{1{sum2_high[24]}}, sum2_high};
+      assign sum2[k*26 +: 26] = {sum2_low[24], sum2_low} + {sum2_high[24], sum2_high};
     end
   endgenerate
+
   reg [207:0] level2_q;
+
   always @(posedge clk_i) begin
     level2_q <= sum2;
   end
 
   // ---- level 3: sums of 8 lanes ------------------------------------------------
   wire [107:0] sum3;
+
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_sum3
       wire [25:0] sum3_low = level2_q[k*52 +: 26];
       wire [25:0] sum3_high = level2_q[k*52 + 26 +: 26];
-      assign sum3[k*27 +: 27] = {{1{sum3_low[25]}}, sum3_low} + {{1{sum3_high[25]}}, sum3_high};
+      assign sum3[k*27 +: 27] = {sum3_low[25], sum3_low} + {sum3_high[25], sum3_high};
     end
   endgenerate
+
   reg [107:0] level3_q;
+
   always @(posedge clk_i) begin
     level3_q <= sum3;
   end
 
   // ---- level 4: sums of 16 lanes -----------------------------------------------
   wire [55:0] sum4;
+
   generate
     for (k = 0; k < 2; k = k + 1) begin : g_sum4
       wire [26:0] sum4_low = level3_q[k*54 +: 27];
       wire [26:0] sum4_high = level3_q[k*54 + 27 +: 27];
-      assign sum4[k*28 +: 28] = {{1{sum4_low[26]}}, sum4_low} + {{1{sum4_high[26]}}, sum4_high};
+      assign sum4[k*28 +: 28] = {sum4_low[26], sum4_low} + {sum4_high[26], sum4_high};
     end
   endgenerate
+
   reg [55:0] level4_q;
+
   always @(posedge clk_i) begin
     level4_q <= sum4;
   end
@@ -81,8 +93,9 @@ module spatten_adder_tree_n32_s24_l5_r1 (
   // ---- level 5: sums of 32 lanes -----------------------------------------------
   wire [27:0] sum5_low = level4_q[27:0];
   wire [27:0] sum5_high = level4_q[55:28];
-  wire [28:0] sum5 = {{1{sum5_low[27]}}, sum5_low} + {{1{sum5_high[27]}}, sum5_high};
+  wire [28:0] sum5 = {sum5_low[27], sum5_low} + {sum5_high[27], sum5_high};
   reg [28:0] level5_q;
+
   always @(posedge clk_i) begin
     level5_q <= sum5;
   end
@@ -91,6 +104,7 @@ module spatten_adder_tree_n32_s24_l5_r1 (
   reg [4:0] valid_q;
   assign valid_o = valid_q[4];
   assign sums_o = level5_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 5'd0;

@@ -27,6 +27,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   reg [17:0] valid_q;
   assign valid_o = valid_q[17];
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 18'd0;
@@ -36,12 +37,12 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   end
 
   // ---- the part of the dividend above the quotient's reach ---------------------
-  wire [27:0] remainder0 = {numerator_i, 27'h0};
-  wire overflow = denominator_i <= remainder0;  // the quotient is larger than it can be written
+  wire [27:0] remainder0 = {numerator_i, 27'd0};
+  wire overflow = (denominator_i <= remainder0);  // the quotient is larger than it can be written
 
   // ---- quotient bit 17 ---------------------------------------------------------
   wire [28:0] partial1 = {remainder0, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference1 = partial1 - {1'd0, denominator_i};  // negative where the denominator does not fit
+  wire [28:0] difference1 = partial1 - {1'b0, denominator_i};  // negative where the denominator does not fit
   wire fits1 = !difference1[28];
   wire [27:0] remainder1 = fits1 ? difference1[27:0] : partial1[27:0];
   wire quotient1 = fits1 | overflow;  // bits found so far
@@ -49,6 +50,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator1_q;
   reg overflow1_q;
   reg [27:0] remainder1_q;
+
   always @(posedge clk_i) begin
     quotient1_q <= quotient1;
     denominator1_q <= denominator_i;
@@ -58,7 +60,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 16 ---------------------------------------------------------
   wire [28:0] partial2 = {remainder1_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference2 = partial2 - {1'd0, denominator1_q};  // negative where the denominator does not fit
+  wire [28:0] difference2 = partial2 - {1'b0, denominator1_q};  // negative where the denominator does not fit
   wire fits2 = !difference2[28];
   wire [27:0] remainder2 = fits2 ? difference2[27:0] : partial2[27:0];
   wire [1:0] quotient2 = {quotient1_q, fits2 | overflow1_q};  // bits found so far
@@ -66,6 +68,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator2_q;
   reg overflow2_q;
   reg [27:0] remainder2_q;
+
   always @(posedge clk_i) begin
     quotient2_q <= quotient2;
     denominator2_q <= denominator1_q;
@@ -75,7 +78,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 15 ---------------------------------------------------------
   wire [28:0] partial3 = {remainder2_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference3 = partial3 - {1'd0, denominator2_q};  // negative where the denominator does not fit
+  wire [28:0] difference3 = partial3 - {1'b0, denominator2_q};  // negative where the denominator does not fit
   wire fits3 = !difference3[28];
   wire [27:0] remainder3 = fits3 ? difference3[27:0] : partial3[27:0];
   wire [2:0] quotient3 = {quotient2_q, fits3 | overflow2_q};  // bits found so far
@@ -83,6 +86,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator3_q;
   reg overflow3_q;
   reg [27:0] remainder3_q;
+
   always @(posedge clk_i) begin
     quotient3_q <= quotient3;
     denominator3_q <= denominator2_q;
@@ -92,7 +96,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 14 ---------------------------------------------------------
   wire [28:0] partial4 = {remainder3_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference4 = partial4 - {1'd0, denominator3_q};  // negative where the denominator does not fit
+  wire [28:0] difference4 = partial4 - {1'b0, denominator3_q};  // negative where the denominator does not fit
   wire fits4 = !difference4[28];
   wire [27:0] remainder4 = fits4 ? difference4[27:0] : partial4[27:0];
   wire [3:0] quotient4 = {quotient3_q, fits4 | overflow3_q};  // bits found so far
@@ -100,6 +104,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator4_q;
   reg overflow4_q;
   reg [27:0] remainder4_q;
+
   always @(posedge clk_i) begin
     quotient4_q <= quotient4;
     denominator4_q <= denominator3_q;
@@ -109,7 +114,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 13 ---------------------------------------------------------
   wire [28:0] partial5 = {remainder4_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference5 = partial5 - {1'd0, denominator4_q};  // negative where the denominator does not fit
+  wire [28:0] difference5 = partial5 - {1'b0, denominator4_q};  // negative where the denominator does not fit
   wire fits5 = !difference5[28];
   wire [27:0] remainder5 = fits5 ? difference5[27:0] : partial5[27:0];
   wire [4:0] quotient5 = {quotient4_q, fits5 | overflow4_q};  // bits found so far
@@ -117,6 +122,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator5_q;
   reg overflow5_q;
   reg [27:0] remainder5_q;
+
   always @(posedge clk_i) begin
     quotient5_q <= quotient5;
     denominator5_q <= denominator4_q;
@@ -126,7 +132,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 12 ---------------------------------------------------------
   wire [28:0] partial6 = {remainder5_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference6 = partial6 - {1'd0, denominator5_q};  // negative where the denominator does not fit
+  wire [28:0] difference6 = partial6 - {1'b0, denominator5_q};  // negative where the denominator does not fit
   wire fits6 = !difference6[28];
   wire [27:0] remainder6 = fits6 ? difference6[27:0] : partial6[27:0];
   wire [5:0] quotient6 = {quotient5_q, fits6 | overflow5_q};  // bits found so far
@@ -134,6 +140,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator6_q;
   reg overflow6_q;
   reg [27:0] remainder6_q;
+
   always @(posedge clk_i) begin
     quotient6_q <= quotient6;
     denominator6_q <= denominator5_q;
@@ -143,7 +150,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 11 ---------------------------------------------------------
   wire [28:0] partial7 = {remainder6_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference7 = partial7 - {1'd0, denominator6_q};  // negative where the denominator does not fit
+  wire [28:0] difference7 = partial7 - {1'b0, denominator6_q};  // negative where the denominator does not fit
   wire fits7 = !difference7[28];
   wire [27:0] remainder7 = fits7 ? difference7[27:0] : partial7[27:0];
   wire [6:0] quotient7 = {quotient6_q, fits7 | overflow6_q};  // bits found so far
@@ -151,6 +158,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator7_q;
   reg overflow7_q;
   reg [27:0] remainder7_q;
+
   always @(posedge clk_i) begin
     quotient7_q <= quotient7;
     denominator7_q <= denominator6_q;
@@ -160,7 +168,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 10 ---------------------------------------------------------
   wire [28:0] partial8 = {remainder7_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference8 = partial8 - {1'd0, denominator7_q};  // negative where the denominator does not fit
+  wire [28:0] difference8 = partial8 - {1'b0, denominator7_q};  // negative where the denominator does not fit
   wire fits8 = !difference8[28];
   wire [27:0] remainder8 = fits8 ? difference8[27:0] : partial8[27:0];
   wire [7:0] quotient8 = {quotient7_q, fits8 | overflow7_q};  // bits found so far
@@ -168,6 +176,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator8_q;
   reg overflow8_q;
   reg [27:0] remainder8_q;
+
   always @(posedge clk_i) begin
     quotient8_q <= quotient8;
     denominator8_q <= denominator7_q;
@@ -177,7 +186,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 9 ----------------------------------------------------------
   wire [28:0] partial9 = {remainder8_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference9 = partial9 - {1'd0, denominator8_q};  // negative where the denominator does not fit
+  wire [28:0] difference9 = partial9 - {1'b0, denominator8_q};  // negative where the denominator does not fit
   wire fits9 = !difference9[28];
   wire [27:0] remainder9 = fits9 ? difference9[27:0] : partial9[27:0];
   wire [8:0] quotient9 = {quotient8_q, fits9 | overflow8_q};  // bits found so far
@@ -185,6 +194,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator9_q;
   reg overflow9_q;
   reg [27:0] remainder9_q;
+
   always @(posedge clk_i) begin
     quotient9_q <= quotient9;
     denominator9_q <= denominator8_q;
@@ -194,7 +204,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 8 ----------------------------------------------------------
   wire [28:0] partial10 = {remainder9_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference10 = partial10 - {1'd0, denominator9_q};  // negative where the denominator does not fit
+  wire [28:0] difference10 = partial10 - {1'b0, denominator9_q};  // negative where the denominator does not fit
   wire fits10 = !difference10[28];
   wire [27:0] remainder10 = fits10 ? difference10[27:0] : partial10[27:0];
   wire [9:0] quotient10 = {quotient9_q, fits10 | overflow9_q};  // bits found so far
@@ -202,6 +212,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator10_q;
   reg overflow10_q;
   reg [27:0] remainder10_q;
+
   always @(posedge clk_i) begin
     quotient10_q <= quotient10;
     denominator10_q <= denominator9_q;
@@ -211,7 +222,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 7 ----------------------------------------------------------
   wire [28:0] partial11 = {remainder10_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference11 = partial11 - {1'd0, denominator10_q};  // negative where the denominator does not fit
+  wire [28:0] difference11 = partial11 - {1'b0, denominator10_q};  // negative where the denominator does not fit
   wire fits11 = !difference11[28];
   wire [27:0] remainder11 = fits11 ? difference11[27:0] : partial11[27:0];
   wire [10:0] quotient11 = {quotient10_q, fits11 | overflow10_q};  // bits found so far
@@ -219,6 +230,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator11_q;
   reg overflow11_q;
   reg [27:0] remainder11_q;
+
   always @(posedge clk_i) begin
     quotient11_q <= quotient11;
     denominator11_q <= denominator10_q;
@@ -228,7 +240,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 6 ----------------------------------------------------------
   wire [28:0] partial12 = {remainder11_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference12 = partial12 - {1'd0, denominator11_q};  // negative where the denominator does not fit
+  wire [28:0] difference12 = partial12 - {1'b0, denominator11_q};  // negative where the denominator does not fit
   wire fits12 = !difference12[28];
   wire [27:0] remainder12 = fits12 ? difference12[27:0] : partial12[27:0];
   wire [11:0] quotient12 = {quotient11_q, fits12 | overflow11_q};  // bits found so far
@@ -236,6 +248,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator12_q;
   reg overflow12_q;
   reg [27:0] remainder12_q;
+
   always @(posedge clk_i) begin
     quotient12_q <= quotient12;
     denominator12_q <= denominator11_q;
@@ -245,7 +258,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 5 ----------------------------------------------------------
   wire [28:0] partial13 = {remainder12_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference13 = partial13 - {1'd0, denominator12_q};  // negative where the denominator does not fit
+  wire [28:0] difference13 = partial13 - {1'b0, denominator12_q};  // negative where the denominator does not fit
   wire fits13 = !difference13[28];
   wire [27:0] remainder13 = fits13 ? difference13[27:0] : partial13[27:0];
   wire [12:0] quotient13 = {quotient12_q, fits13 | overflow12_q};  // bits found so far
@@ -253,6 +266,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator13_q;
   reg overflow13_q;
   reg [27:0] remainder13_q;
+
   always @(posedge clk_i) begin
     quotient13_q <= quotient13;
     denominator13_q <= denominator12_q;
@@ -262,7 +276,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 4 ----------------------------------------------------------
   wire [28:0] partial14 = {remainder13_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference14 = partial14 - {1'd0, denominator13_q};  // negative where the denominator does not fit
+  wire [28:0] difference14 = partial14 - {1'b0, denominator13_q};  // negative where the denominator does not fit
   wire fits14 = !difference14[28];
   wire [27:0] remainder14 = fits14 ? difference14[27:0] : partial14[27:0];
   wire [13:0] quotient14 = {quotient13_q, fits14 | overflow13_q};  // bits found so far
@@ -270,6 +284,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator14_q;
   reg overflow14_q;
   reg [27:0] remainder14_q;
+
   always @(posedge clk_i) begin
     quotient14_q <= quotient14;
     denominator14_q <= denominator13_q;
@@ -279,7 +294,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 3 ----------------------------------------------------------
   wire [28:0] partial15 = {remainder14_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference15 = partial15 - {1'd0, denominator14_q};  // negative where the denominator does not fit
+  wire [28:0] difference15 = partial15 - {1'b0, denominator14_q};  // negative where the denominator does not fit
   wire fits15 = !difference15[28];
   wire [27:0] remainder15 = fits15 ? difference15[27:0] : partial15[27:0];
   wire [14:0] quotient15 = {quotient14_q, fits15 | overflow14_q};  // bits found so far
@@ -287,6 +302,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator15_q;
   reg overflow15_q;
   reg [27:0] remainder15_q;
+
   always @(posedge clk_i) begin
     quotient15_q <= quotient15;
     denominator15_q <= denominator14_q;
@@ -296,7 +312,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 2 ----------------------------------------------------------
   wire [28:0] partial16 = {remainder15_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference16 = partial16 - {1'd0, denominator15_q};  // negative where the denominator does not fit
+  wire [28:0] difference16 = partial16 - {1'b0, denominator15_q};  // negative where the denominator does not fit
   wire fits16 = !difference16[28];
   wire [27:0] remainder16 = fits16 ? difference16[27:0] : partial16[27:0];
   wire [15:0] quotient16 = {quotient15_q, fits16 | overflow15_q};  // bits found so far
@@ -304,6 +320,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator16_q;
   reg overflow16_q;
   reg [27:0] remainder16_q;
+
   always @(posedge clk_i) begin
     quotient16_q <= quotient16;
     denominator16_q <= denominator15_q;
@@ -313,7 +330,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
 
   // ---- quotient bit 1 ----------------------------------------------------------
   wire [28:0] partial17 = {remainder16_q, 1'b0};  // remainder and the dividend's next bit
-  wire [28:0] difference17 = partial17 - {1'd0, denominator16_q};  // negative where the denominator does not fit
+  wire [28:0] difference17 = partial17 - {1'b0, denominator16_q};  // negative where the denominator does not fit
   wire fits17 = !difference17[28];
   wire [27:0] remainder17 = fits17 ? difference17[27:0] : partial17[27:0];
   wire [16:0] quotient17 = {quotient16_q, fits17 | overflow16_q};  // bits found so far
@@ -321,6 +338,7 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   reg [27:0] denominator17_q;
   reg overflow17_q;
   reg [27:0] remainder17_q;
+
   always @(posedge clk_i) begin
     quotient17_q <= quotient17;
     denominator17_q <= denominator16_q;
@@ -331,9 +349,10 @@ module spatten_divider_n1_f45_d28_q18_r1 (
   // ---- quotient bit 0 ----------------------------------------------------------
   wire [28:0] partial18 = {remainder17_q, 1'b0};  // remainder and the dividend's next bit
   // bits found so far
-  wire [17:0] quotient18 = {quotient17_q, (partial18 >= {1'd0, denominator17_q}) | overflow17_q};
+  wire [17:0] quotient18 = {quotient17_q, (partial18 >= {1'b0, denominator17_q}) | overflow17_q};
   reg [17:0] quotient18_q;
   assign quotient_o = quotient18_q;
+
   always @(posedge clk_i) begin
     quotient18_q <= quotient18;
   end

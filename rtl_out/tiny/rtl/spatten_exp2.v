@@ -21,6 +21,7 @@ module spatten_exp2 (
 
   reg [5:0] valid_q;
   assign valid_o = valid_q[5];
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 6'd0;
@@ -99,10 +100,12 @@ module spatten_exp2 (
       default: line = {18'd132496, 12'd1426};
     endcase
   end
+
   reg [17:0] start_q;
   reg [11:0] slope_q;
   reg [5:0] position_q;
   reg [4:0] octave_q;
+
   always @(posedge clk_i) begin
     start_q <= line[29:12];
     slope_q <= line[11:0];
@@ -115,12 +118,14 @@ module spatten_exp2 (
   wire fall_sign_unused = fall_product[18];  // zero: a slope is not negative
   reg [35:0] start_3_q;
   reg [9:0] octave_3_q;
+
   spatten_multiplier_s13_u6_p2 u_fall (
     .clk_i     (clk_i),
-    .a_i       ({1'd0, slope_q}),
+    .a_i       ({1'b0, slope_q}),
     .b_i       (position_q),
     .product_o (fall_product)
   );
+
   always @(posedge clk_i) begin
     start_3_q <= {start_3_q[17:0], start_q};
     octave_3_q <= {octave_3_q[4:0], octave_q};
@@ -132,6 +137,7 @@ module spatten_exp2 (
   wire [5:0] on_line_fraction_unused = on_line[5:0];  // cut off, which rounds
   reg [17:0] mantissa_q;  // in [1/2, 1]
   reg [4:0] octave_4_q;
+
   always @(posedge clk_i) begin
     mantissa_q <= on_line[23:6];
     octave_4_q <= octave_3_q[9:5];
@@ -140,6 +146,7 @@ module spatten_exp2 (
   // ---- 5: shifted by the integer part of x -------------------------------------
   wire [22:0] wide = {mantissa_q, 5'd0};  // as wide as e, and a bit below it to round
   reg [22:0] shifted_q;
+
   always @(posedge clk_i) begin
     shifted_q <= wide >> octave_4_q;
   end
@@ -147,6 +154,7 @@ module spatten_exp2 (
   // ---- 6: rounded half up ------------------------------------------------------
   reg [21:0] e_q;
   assign e_o = e_q;
+
   always @(posedge clk_i) begin
     e_q <= shifted_q[22:1] + {21'd0, shifted_q[0]};
   end

@@ -24,6 +24,7 @@ module spatten_exponent_s33 (
 
   // ---- distance from the maximum; never negative for a live key ----------------
   reg [32:0] distance_q;
+
   always @(posedge clk_i) begin
     distance_q <= maximum_i - score_i;
   end
@@ -32,6 +33,7 @@ module spatten_exponent_s33 (
   reg [32:0] shifted_q;
   wire clip = |shifted_q[32:24];
   reg [23:0] d1_q;
+
   always @(posedge clk_i) begin
     shifted_q <= distance_q >> pre_i;
     d1_q <= shifted_q[23:0] | {24{clip}};
@@ -40,19 +42,21 @@ module spatten_exponent_s33 (
   // ---- product with the mantissa -----------------------------------------------
   wire [40:0] scale_product;
   wire product_sign_unused = scale_product[40];  // neither factor is negative
+
   spatten_multiplier_s25_u16_p3 u_scale (
     .clk_i     (clk_i),
-    .a_i       ({1'd0, d1_q}),
+    .a_i       ({1'b0, d1_q}),
     .b_i       (mantissa_i),
     .product_o (scale_product)
   );
 
   // ---- x: shifted with one more fraction bit, then rounded half up and clipped -
   reg [40:0] doubled_q;
-  wire [41:0] rounded = {1'd0, doubled_q} + 42'h1;
+  wire [41:0] rounded = {1'b0, doubled_q} + 42'd1;
   wire half_unused = rounded[0];  // rounded away
   wire over = |rounded[41:18];
   reg [16:0] x_q;
+
   always @(posedge clk_i) begin
     doubled_q <= {scale_product[39:0], 1'b0} >> post_i;
     x_q <= rounded[17:1] | {17{over}};
@@ -63,6 +67,7 @@ module spatten_exponent_s33 (
   reg [13:0] live_q;
   wire [21:0] exp2_e;
   assign e_o = exp2_e & {22{live_q[13]}};
+
   spatten_exp2 u_exp2 (
     .clk_i   (clk_i),
     .rst_ni  (rst_ni),
@@ -71,6 +76,7 @@ module spatten_exponent_s33 (
     .valid_o (exp2_valid_unused),
     .e_o     (exp2_e)
   );
+
   always @(posedge clk_i) begin
     live_q <= {live_q[12:0], live_i};
   end

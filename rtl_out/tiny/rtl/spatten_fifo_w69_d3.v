@@ -14,11 +14,11 @@
 module spatten_fifo_w69_d3 (
   input  wire        clk_i,
   input  wire        rst_ni,       // asynchronous, active low, released synchronously
-  input  wire        in_valid_i,
-  output wire        in_ready_o,
+  input  wire        in_valid_i,   // a word is offered
+  output wire        in_ready_o,   // it is taken at the clock edge
   input  wire [68:0] in_data_i,    // word
-  output wire        out_valid_o,
-  input  wire        out_ready_i,
+  output wire        out_valid_o,  // a word is offered
+  input  wire        out_ready_i,  // it is taken at the clock edge
   output wire [68:0] out_data_o    // word, same order
 );
 
@@ -29,6 +29,7 @@ module spatten_fifo_w69_d3 (
   wire push = in_valid_i & ready;
   wire pop = valid & out_ready_i;
   assign in_ready_o = ready;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       count_q <= 2'd0;
@@ -41,12 +42,15 @@ module spatten_fifo_w69_d3 (
   reg [1:0] write_q;  // place to fill next
   reg [1:0] read_q;  // place of the oldest word
   reg [68:0] words [0:2];
+
   always @(posedge clk_i) begin
     if (push) words[write_q] <= in_data_i;
   end
+
   wire [68:0] words_read = words[read_q];
   assign out_valid_o = valid;
   assign out_data_o = words_read;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       write_q <= 2'd0;

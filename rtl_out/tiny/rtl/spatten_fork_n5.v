@@ -12,18 +12,18 @@
 module spatten_fork_n5 (
   input  wire clk_i,
   input  wire rst_ni,        // asynchronous, active low, released synchronously
-  input  wire in_valid_i,
-  output wire in_ready_o,
-  output wire out0_valid_o,
-  input  wire out0_ready_i,
-  output wire out1_valid_o,
-  input  wire out1_ready_i,
-  output wire out2_valid_o,
-  input  wire out2_ready_i,
-  output wire out3_valid_o,
-  input  wire out3_ready_i,
-  output wire out4_valid_o,
-  input  wire out4_ready_i
+  input  wire in_valid_i,    // a word is offered
+  output wire in_ready_o,    // it is taken at the clock edge
+  output wire out0_valid_o,  // a word is offered
+  input  wire out0_ready_i,  // it is taken at the clock edge
+  output wire out1_valid_o,  // a word is offered
+  input  wire out1_ready_i,  // it is taken at the clock edge
+  output wire out2_valid_o,  // a word is offered
+  input  wire out2_ready_i,  // it is taken at the clock edge
+  output wire out3_valid_o,  // a word is offered
+  input  wire out3_ready_i,  // it is taken at the clock edge
+  output wire out4_valid_o,  // a word is offered
+  input  wire out4_ready_i   // it is taken at the clock edge
 );
 
   // branch k takes the word when offered
@@ -37,6 +37,7 @@ module spatten_fork_n5 (
   assign out3_valid_o = in_valid_i & !taken_q[3];
   assign out4_valid_o = in_valid_i & !taken_q[4];
   assign in_ready_o = all;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       taken_q <= 5'd0;

@@ -15,20 +15,20 @@
 module spatten_lane_packer_m64_d32_64_l2_w30 (
   input  wire        clk_i,
   input  wire        rst_ni,       // asynchronous, active low, released synchronously
-  input  wire        in_valid_i,
-  output wire        in_ready_o,
+  input  wire        in_valid_i,   // a word is offered
+  output wire        in_ready_o,   // it is taken at the clock edge
   input  wire [59:0] in_data_i,    // group: up to 2 lanes of 30 bits
   input  wire        in_level_i,   // head dimension: log2(d / 32)
   input  wire        in_last_i,    // last group of the row
-  output wire        out_valid_o,
-  input  wire        out_ready_i,
+  output wire        out_valid_o,  // a word is offered
+  input  wire        out_ready_i,  // it is taken at the clock edge
   output wire [59:0] out_data_o,   // line: 2 lanes of 30 bits
   output wire        out_last_o    // last line of the row
 );
 
   // ---- which part of the line a group fills, or of a group a line takes --------
   reg part_q;
-  wire final_part = (in_level_i == 1'b0) ? 1'b0 : 1'b1;  // last part of a full line or group
+  wire final_part = in_level_i;  // last part of a full line or group
   wire splits = 1'b0;  // a group is larger than a line
   wire at_end = part_q == final_part;
   wire completes = splits | at_end | in_last_i;  // this step completes a line
@@ -39,6 +39,7 @@ module spatten_lane_packer_m64_d32_64_l2_w30 (
   wire step = in_valid_i & room;
   wire group_done = !splits | at_end;  // the step uses the group up
   assign in_ready_o = room & group_done;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       part_q <= 1'b0;
@@ -53,11 +54,14 @@ module spatten_lane_packer_m64_d32_64_l2_w30 (
   reg [59:0] line_q;
   reg last_q;
   // line after this step
-  wire [59:0] line = (in_level_i == 1'b0) ? in_data_i : {(part_q == 1'b1) ? in_data_i[29:0] : 30'h0, (part_q > 1'b0)
-                     ? line_q[29:0] : (part_q == 1'b0) ? in_data_i[29:0] : 30'h0};
+  wire [59:0] line = in_level_i ? {
+                       part_q ? in_data_i[29:0] : 30'd0, part_q ? line_q[29:0] : !part_q ? in_data_i[29:0] : 30'd0
+                     }
+                     : in_data_i;
   assign out_valid_o = full_q;
   assign out_data_o = line_q;
   assign out_last_o = last_q;
+
   always @(posedge clk_i) begin
     if (step) begin
       last_q <= in_last_i & group_done;

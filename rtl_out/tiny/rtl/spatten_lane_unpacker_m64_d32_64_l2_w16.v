@@ -15,19 +15,19 @@
 module spatten_lane_unpacker_m64_d32_64_l2_w16 (
   input  wire        clk_i,
   input  wire        rst_ni,       // asynchronous, active low, released synchronously
-  input  wire        in_valid_i,
-  output wire        in_ready_o,
+  input  wire        in_valid_i,   // a word is offered
+  output wire        in_ready_o,   // it is taken at the clock edge
   input  wire [31:0] in_data_i,    // line: 2 lanes of 16 bits
   input  wire        level_i,      // head dimension of the row; stable while a row passes
   input  wire        finish_i,     // the offered group is the row's last
-  output wire        out_valid_o,
-  input  wire        out_ready_i,
+  output wire        out_valid_o,  // a word is offered
+  input  wire        out_ready_i,  // it is taken at the clock edge
   output wire [31:0] out_data_o    // group: up to 2 lanes of 16 bits
 );
 
   // ---- which part of a line is offered, or of a group is missing ---------------
   reg part_q;
-  wire final_part = (level_i == 1'b0) ? 1'b0 : 1'b1;  // last part of a line or group
+  wire final_part = level_i;  // last part of a line or group
   wire collects = 1'b0;  // a group is larger than a line
   wire at_end = part_q == final_part;
   wire offer = !collects | at_end;  // a whole group is there
@@ -35,9 +35,10 @@ module spatten_lane_unpacker_m64_d32_64_l2_w16 (
   wire step = in_valid_i & (out_ready_i | !offer);
   assign in_ready_o = (out_ready_i | !offer) & line_done;
   // the offered group
-  wire [31:0] group = (level_i == 1'b0) ? in_data_i : {16'd0, (part_q == 1'b0) ? in_data_i[15:0] : in_data_i[31:16]};
+  wire [31:0] group = level_i ? {16'd0, !part_q ? in_data_i[15:0] : in_data_i[31:16]} : in_data_i;
   assign out_valid_o = in_valid_i & offer;
   assign out_data_o = group;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       part_q <= 1'b0;

@@ -16,17 +16,17 @@
 module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
   input  wire         clk_i,
   input  wire         rst_ni,         // asynchronous, active low, released synchronously
-  input  wire         fill_valid_i,
-  output wire         fill_ready_o,
+  input  wire         fill_valid_i,   // a word is offered
+  output wire         fill_ready_o,   // it is taken at the clock edge
   input  wire [767:0] fill_data_i,    // line: 64 elements of 12 bits
-  input  wire         row_valid_i,
-  output wire         row_ready_o,
+  input  wire         row_valid_i,    // a word is offered
+  output wire         row_ready_o,    // it is taken at the clock edge
   input  wire         row_level_i,    // head dimension: log2(d / 32)
   input  wire [5:0]   row_live_i,     // live keys of the row
   input  wire         row_release_i,  // last row of its head
   input  wire [5:0]   row_lines_i,    // lines of the head, freed with its last row
-  output wire         line_valid_o,
-  input  wire         line_ready_i,
+  output wire         line_valid_o,   // a word is offered
+  input  wire         line_ready_i,   // it is taken at the clock edge
   output wire [767:0] line_data_o,    // line: 64 elements of 12 bits
   output wire [1:0]   line_live_o,    // vector k of the line is a live key
   output wire         line_last_o     // last line of the row
@@ -41,6 +41,7 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
   assign fill_ready_o = room;
   wire [6:0] write_sum = {2'd0, write_address_q} + 7'd1;
   wire [1:0] write_carry_unused = write_sum[6:5];  // the ring is a power of two
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       write_address_q <= 5'd0;
@@ -55,14 +56,15 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
   reg [5:0] left_q;  // keys of the row not yet read
   reg first_q;  // the next line is the row's first
   wire [5:0] left = first_q ? row_live_i : left_q;
-  wire [1:0] per_line = (row_level_i == 1'b0) ? 2'd2 : 2'd1;  // keys per line
-  wire last = left <= {4'd0, per_line};
+  wire [1:0] per_line = row_level_i ? 2'd1 : 2'd2;  // keys per line
+  wire last = (left <= {4'd0, per_line});
   wire head_filled = held_q >= row_lines_i;
   wire line_filled = held_q > index_q;
   wire filled = (last & row_release_i) ? head_filled : line_filled;
   reg line_valid_q;
   wire read = row_valid_i & filled & (line_ready_i | !line_valid_q);
   assign row_ready_o = read & last;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       line_valid_q <= 1'b0;
@@ -76,24 +78,28 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
       end
     end
   end
+
   always @(posedge clk_i) begin
     if (read) left_q <= left - {4'd0, per_line};
   end
 
   // ---- freeing -----------------------------------------------------------------
   wire free = read & last & row_release_i;
-  wire [6:0] base_sum = {2'd0, base_q} + {1'd0, row_lines_i};
+  wire [6:0] base_sum = {2'd0, base_q} + {1'b0, row_lines_i};
   wire [1:0] base_carry_unused = base_sum[6:5];  // the ring is a power of two
   wire [6:0] read_sum = {2'd0, read_address_q} + 7'd1;
   wire [1:0] read_carry_unused = read_sum[6:5];  // the ring is a power of two
-  wire [5:0] held_d_t0 = held_q - row_lines_i;
+  wire [5:0] held_minus_row_lines = held_q - row_lines_i;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       held_q <= 6'd0;
       base_q <= 5'd0;
       read_address_q <= 5'd0;
     end else begin
-      held_q <= free ? (write ? (held_d_t0 + 6'd1) : held_d_t0) : write ? (held_q + 6'd1) : held_q;
+      held_q <= free ? (write ? (held_minus_row_lines + 6'd1) : held_minus_row_lines)
+                : write ? (held_q + 6'd1)
+                : held_q;
       if (free) base_q <= base_sum[4:0];
       if (read) read_address_q <= last ? (row_release_i ? base_sum[4:0] : base_q) : read_sum[4:0];
     end
@@ -101,9 +107,10 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
 
   // ---- which vectors of the line are live keys ---------------------------------
   wire [1:0] among = {left > 6'd1, left > 6'd0};  // vector k is among the keys left
-  wire [1:0] fits = (row_level_i == 1'b0) ? 2'd3 : 2'd1;  // vector k exists at this dimension
+  wire [1:0] fits = row_level_i ? 2'd1 : 2'd3;  // vector k exists at this dimension
   reg [1:0] live_q;
   reg last_q;
+
   always @(posedge clk_i) begin
     if (read) begin
       live_q <= among & fits;
@@ -117,6 +124,7 @@ module spatten_line_buffer_m64_d32_64_w12_n32_k32 (
   assign line_data_o = lines_read_data;
   assign line_live_o = live_q;
   assign line_last_o = last_q;
+
   spatten_sram_1r1w_w768_d32 u_lines (
     .clk_i           (clk_i),
     .write_enable_i  (write),

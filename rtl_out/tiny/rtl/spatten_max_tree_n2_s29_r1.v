@@ -26,9 +26,10 @@ module spatten_max_tree_n2_s29_r1 (
 
   // ---- dead lanes become the most negative word --------------------------------
   wire [57:0] masked;
+
   generate
     for (k = 0; k < 2; k = k + 1) begin : g_masked
-      assign masked[k*29 +: 29] = live_i[k] ? words_i[k*29 +: 29] : {1'b1, 28'h0};
+      assign masked[k*29 +: 29] = live_i[k] ? words_i[k*29 +: 29] : {1'b1, 28'd0};
     end
   endgenerate
 
@@ -37,6 +38,7 @@ module spatten_max_tree_n2_s29_r1 (
   wire [28:0] max1_high = masked[57:29];
   wire [28:0] max1 = ($signed(max1_high) > $signed(max1_low)) ? max1_high : max1_low;
   reg [28:0] max1_q;
+
   always @(posedge clk_i) begin
     max1_q <= max1;
   end
@@ -47,6 +49,7 @@ module spatten_max_tree_n2_s29_r1 (
   reg live_q;
   assign live_o = live_q;
   assign max_o = max1_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 1'b0;
@@ -54,6 +57,7 @@ module spatten_max_tree_n2_s29_r1 (
       valid_q <= valid_i;
     end
   end
+
   always @(posedge clk_i) begin
     live_q <= |live_i;
   end

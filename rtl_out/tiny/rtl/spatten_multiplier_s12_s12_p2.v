@@ -22,6 +22,7 @@ module spatten_multiplier_s12_s12_p2 (
   reg [15:0] partial0_q;
   reg [15:0] partial1_q;
   reg [15:0] partial2_q;
+
   always @(posedge clk_i) begin
     partial0_q <= $signed({{4{a_i[11]}}, a_i}) * $signed({12'd0, b_i[3:0]});
     partial1_q <= $signed({{4{a_i[11]}}, a_i}) * $signed({12'd0, b_i[7:4]});
@@ -29,9 +30,10 @@ module spatten_multiplier_s12_s12_p2 (
   end
 
   // ---- level 1 of their sum ----------------------------------------------------
-  wire [16:0] sum1_0_of2 = {{1{partial1_q[15]}}, partial1_q} + {{5{partial0_q[15]}}, partial0_q[15:4]};
+  wire [16:0] sum1_0_of2 = {partial1_q[15], partial1_q} + {{5{partial0_q[15]}}, partial0_q[15:4]};
   reg [23:0] sum1_0_q;
   assign product_o = sum1_0_q;
+
   always @(posedge clk_i) begin
     sum1_0_q <= {{partial2_q, 4'd0} + {{3{sum1_0_of2[16]}}, sum1_0_of2}, partial0_q[3:0]};
   end

@@ -22,6 +22,7 @@ module spatten_multiplier_s13_u6_p2 (
   reg [14:0] partial0_q;
   reg [14:0] partial1_q;
   reg [14:0] partial2_q;
+
   always @(posedge clk_i) begin
     partial0_q <= $signed({{2{a_i[12]}}, a_i}) * $signed({13'd0, b_i[1:0]});
     partial1_q <= $signed({{2{a_i[12]}}, a_i}) * $signed({13'd0, b_i[3:2]});
@@ -29,11 +30,12 @@ module spatten_multiplier_s13_u6_p2 (
   end
 
   // ---- level 1 of their sum ----------------------------------------------------
-  wire [15:0] sum1_0_of2 = {{1{partial1_q[14]}}, partial1_q} + {{3{partial0_q[14]}}, partial0_q[14:2]};
+  wire [15:0] sum1_0_of2 = {partial1_q[14], partial1_q} + {{3{partial0_q[14]}}, partial0_q[14:2]};
   reg [18:0] sum1_0_q;
   assign product_o = sum1_0_q;
+
   always @(posedge clk_i) begin
-    sum1_0_q <= {{partial2_q, 2'd0} + {{1{sum1_0_of2[15]}}, sum1_0_of2}, partial0_q[1:0]};
+    sum1_0_q <= {{partial2_q, 2'd0} + {sum1_0_of2[15], sum1_0_of2}, partial0_q[1:0]};
   end
 
 endmodule

@@ -23,6 +23,7 @@ module spatten_multiplier_s25_u18_p3 (
   reg [29:0] partial1_q;
   reg [28:0] partial2_q;
   reg [29:0] partial3_q;
+
   always @(posedge clk_i) begin
     partial0_q <= $signed({{4{a_i[24]}}, a_i}) * $signed({25'd0, b_i[3:0]});
     partial1_q <= $signed({{5{a_i[24]}}, a_i}) * $signed({25'd0, b_i[8:4]});
@@ -33,6 +34,7 @@ module spatten_multiplier_s25_u18_p3 (
   // ---- level 1 of their sum ----------------------------------------------------
   reg [33:0] sum1_0_q;
   reg [33:0] sum1_1_q;
+
   always @(posedge clk_i) begin
     sum1_0_q <= {partial1_q + {{5{partial0_q[28]}}, partial0_q[28:4]}, partial0_q[3:0]};
     sum1_1_q <= {partial3_q + {{5{partial2_q[28]}}, partial2_q[28:4]}, partial2_q[3:0]};
@@ -41,6 +43,7 @@ module spatten_multiplier_s25_u18_p3 (
   // ---- level 2 of their sum ----------------------------------------------------
   reg [42:0] sum2_0_q;
   assign product_o = sum2_0_q;
+
   always @(posedge clk_i) begin
     sum2_0_q <= {sum1_1_q + {{9{sum1_0_q[33]}}, sum1_0_q[33:9]}, sum1_0_q[8:0]};
   end

@@ -24,6 +24,7 @@ module spatten_output_scale_v12 (
   wire [39:0] shifted = $signed(sum_i) >>> amount;
   wire [14:0] shifted_high_unused = shifted[39:25];  // copies of the sign
   reg [24:0] accn_q;
+
   always @(posedge clk_i) begin
     accn_q <= shifted[24:0];
   end
@@ -31,12 +32,14 @@ module spatten_output_scale_v12 (
   // ---- product with the reciprocal ---------------------------------------------
   reg [17:0] r_q;
   wire [42:0] scale_product;
+
   spatten_multiplier_s25_u18_p3 u_scale (
     .clk_i     (clk_i),
     .a_i       (accn_q),
     .b_i       (r_q),
     .product_o (scale_product)
   );
+
   always @(posedge clk_i) begin
     r_q <= r_i;
   end
@@ -48,8 +51,9 @@ module spatten_output_scale_v12 (
   wire negative = rounded_q[43];
   reg [15:0] out_q;
   assign out_o = out_q;
+
   always @(posedge clk_i) begin
-    rounded_q <= {{1{scale_product[42]}}, scale_product} + 44'h2000000;
+    rounded_q <= {scale_product[42], scale_product} + 44'h2000000;
     out_q <= fits ? rounded_q[41:26] : {negative, {15{!negative}}};
   end
 

@@ -28,6 +28,7 @@ module spatten_prob_value_column_b1_v12 (
   // ---- operands ----------------------------------------------------------------
   reg [11:0] value_q;
   reg [15:0] weight_q;
+
   always @(posedge clk_i) begin
     if (load_i) begin
       value_q <= value_i;
@@ -37,10 +38,12 @@ module spatten_prob_value_column_b1_v12 (
 
   // ---- products and their sum --------------------------------------------------
   wire [27:0] products;  // product of bank k, signed
+
   generate
     for (k = 0; k < 1; k = k + 1) begin : g_multiplier
       wire [27:0] multiplier_product;
       assign products = multiplier_product;
+
       spatten_multiplier_s12_u16_p3 u_multiplier (
         .clk_i     (clk_i),
         .a_i       (value_q),
@@ -49,8 +52,10 @@ module spatten_prob_value_column_b1_v12 (
       );
     end
   endgenerate
+
   wire tree_valid_unused;  // prob_value delays one flag for all columns
   wire [27:0] tree_sums;
+
   spatten_adder_tree_n1_s28_l0_r1 u_tree (
     .valid_i (1'b1),
     .terms_i (products),
@@ -60,9 +65,10 @@ module spatten_prob_value_column_b1_v12 (
 
   // ---- accumulator -------------------------------------------------------------
   reg [39:0] accumulator_q;
-  wire [39:0] so_far = first_i ? 40'h0 : accumulator_q;
+  wire [39:0] so_far = first_i ? 40'd0 : accumulator_q;
   reg [39:0] held_q;
   assign held_o = held_q;
+
   always @(posedge clk_i) begin
     if (accumulate_i) accumulator_q <= so_far + {{12{tree_sums[27]}}, tree_sums};
     if (hold_i) held_q <= accumulator_q;

@@ -16,22 +16,22 @@
 module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   input  wire         clk_i,
   input  wire         rst_ni,              // asynchronous, active low, released synchronously
-  input  wire         row_valid_i,
-  output wire         row_ready_o,
+  input  wire         row_valid_i,         // a word is offered
+  output wire         row_ready_o,         // it is taken at the clock edge
   input  wire         row_level_i,         // head dimension: log2(d / 32)
-  input  wire         weight_valid_i,
-  output wire         weight_ready_o,
+  input  wire         weight_valid_i,      // a word is offered
+  output wire         weight_ready_o,      // it is taken at the clock edge
   input  wire [31:0]  weight_data_i,       // 2 weights u16
-  input  wire         line_valid_i,
-  output wire         line_ready_o,
+  input  wire         line_valid_i,        // a word is offered
+  output wire         line_ready_o,        // it is taken at the clock edge
   input  wire [767:0] line_data_i,         // V line: element k of 12 bits, signed
   input  wire         line_last_i,         // last line of the row
-  input  wire         reciprocal_valid_i,
-  output wire         reciprocal_ready_o,
+  input  wire         reciprocal_valid_i,  // a word is offered
+  output wire         reciprocal_ready_o,  // it is taken at the clock edge
   input  wire [17:0]  reciprocal_r_i,      // 1/S = r * 2^-(k + 18)
   input  wire [4:0]   reciprocal_k_i,      // floor(log2 S)
-  output wire         out_valid_o,
-  input  wire         out_ready_i,
+  output wire         out_valid_o,         // a word is offered
+  input  wire         out_ready_i,         // it is taken at the clock edge
   output wire [63:0]  out_data_o,          // 4 outputs s16, four fraction bits of V
   output wire         out_last_o           // last outputs of the row
 );
@@ -45,6 +45,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire unpacker_out_valid;
   wire [31:0] unpacker_out_data;
   wire unpacker_out_ready;
+
   spatten_lane_unpacker_m64_d32_64_l2_w16 u_unpacker (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -59,11 +60,11 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   );
 
   // ---- a line enters with its weights; a row's last one when nothing will hold its outputs up
-  wire [3:0] final_step = (row_level_i == 1'b0) ? 4'd7 : 4'd15;  // last drain step
+  wire [3:0] final_step = row_level_i ? 4'd15 : 4'd7;  // last drain step
   reg [3:0] pace_q;  // cycles until the columns have given the row before away
   wire paced = pace_q == 4'd0;
   reg [5:0] used_q;  // outputs under way or waiting, counted from the row's last line
-  wire room = used_q <= 6'd32;
+  wire room = (used_q <= 6'd32);
   wire end_clear = paced & room & reciprocal_valid_i;
   wire others = row_valid_i & (!line_last_i | end_clear);
   wire issue = unpacker_out_valid & line_valid_i & others;
@@ -74,6 +75,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   assign reciprocal_ready_o = row_end;
   wire [3:0] pace_down = paced ? 4'd0 : (pace_q - 4'd1);
   reg first_q;  // the next line is a row's first
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       pace_q <= 4'd0;
@@ -88,6 +90,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   reg [3:0] accumulate_q;
   reg [3:0] accumulate_first_q;
   reg [4:0] hold_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       accumulate_q <= 4'd0;
@@ -97,6 +100,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       hold_q <= {hold_q[3:0], row_end};
     end
   end
+
   always @(posedge clk_i) begin
     accumulate_first_q <= {accumulate_first_q[2:0], first_q};
   end
@@ -105,10 +109,12 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire [15:0] weight0 = unpacker_out_data[15:0];  // weight of bank k
   wire [383:0] value0_bank0 = line_data_i[383:0];
   wire [1279:0] held0;  // finished sum of element k
+
   generate
     for (k = 0; k < 32; k = k + 1) begin : g_column0
       wire [39:0] column0_held;
       assign held0[k*40 +: 40] = column0_held;
+
       spatten_prob_value_column_b1_v12 u_column0 (
         .clk_i        (clk_i),
         .load_i       (issue),
@@ -123,14 +129,15 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   endgenerate
 
   // ---- columns of the chunks k with k % 2 = 1 ----------------------------------
-  // weight of bank k
-  wire [15:0] weight1 = (row_level_i == 1'b0) ? unpacker_out_data[31:16] : unpacker_out_data[15:0];
+  wire [15:0] weight1 = row_level_i ? unpacker_out_data[15:0] : unpacker_out_data[31:16];  // weight of bank k
   wire [383:0] value1_bank0 = line_data_i[767:384];
   wire [1279:0] held1;  // finished sum of element k
+
   generate
     for (k = 0; k < 32; k = k + 1) begin : g_column1
       wire [39:0] column1_held;
       assign held1[k*40 +: 40] = column1_held;
+
       spatten_prob_value_column_b1_v12 u_column1 (
         .clk_i        (clk_i),
         .load_i       (issue),
@@ -153,6 +160,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   reg [17:0] held_r_q;
   reg [24:0] k_q;
   reg [4:0] held_k_q;
+
   always @(posedge clk_i) begin
     level_q <= {level_q[3:0], row_level_i};
     if (hold_q[4]) held_level_q <= level_q[4];
@@ -168,6 +176,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   reg drain_q;
   reg [3:0] step_q;
   wire at_end = step_q == held_final_step_q;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (hold_q[4] & drain_q & !at_end) begin
@@ -176,6 +185,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     end
   end
 `endif
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       drain_q <= 1'b0;
@@ -200,8 +210,10 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       default: chosen0 = held0[1279:1120];
     endcase
   end
-  wire part0 = (held_level_q == 1'b0) ? 1'b1 : (step_q[3] == 1'b0);
+
+  wire part0 = held_level_q ? !step_q[3] : 1'b1;
   reg [159:0] chunk0_q;
+
   reg [159:0] chosen1;
   always @(*) begin
     case (step_q[2:0])
@@ -215,11 +227,13 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       default: chosen1 = held1[1279:1120];
     endcase
   end
-  wire part1 = (held_level_q == 1'b0) ? 1'b1 : (step_q[3] == 1'b1);
+
+  wire part1 = held_level_q ? step_q[3] : 1'b1;
   reg [159:0] chunk1_q;
   reg [35:0] step_r_q;
   reg [9:0] step_k_q;
   wire [63:0] outputs;  // output k of the step
+
   generate
     for (k = 0; k < 4; k = k + 1) begin : g_outputs
       wire fold_valid_unused;  // the stage delays one flag for all lanes
@@ -227,6 +241,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       wire fold_high_unused = fold_sums[40];  // copies of the sign
       wire [15:0] scale_out;
       assign outputs[k*16 +: 16] = scale_out;
+
       spatten_adder_tree_n2_s40_l1_r1 u_fold (
         .clk_i   (clk_i),
         .rst_ni  (rst_ni),
@@ -235,6 +250,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
         .valid_o (fold_valid_unused),
         .sums_o  (fold_sums)
       );
+
       spatten_output_scale_v12 u_scale (
         .clk_i (clk_i),
         .sum_i (fold_sums[39:0]),
@@ -244,9 +260,11 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       );
     end
   endgenerate
+
   reg [7:0] output_valid_q;
   reg [7:0] output_last_q;
   wire output_ready;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (output_valid_q[7] & !output_ready) begin
@@ -255,6 +273,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     end
   end
 `endif
+
   wire output_fifo_in_ready;
   assign output_ready = output_fifo_in_ready;
   wire [64:0] output_fifo_out_data;
@@ -266,6 +285,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   assign out_data_o = output_fifo_out_data[64:1];
   assign out_last_o = output_fifo_out_data[0];
   assign output_fifo_out_ready = out_ready_i;
+
   spatten_fifo_w65_d48 u_output_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -276,6 +296,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     .out_ready_i (output_fifo_out_ready),
     .out_data_o  (output_fifo_out_data)
   );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       output_valid_q <= 8'd0;
@@ -285,6 +306,7 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       used_q <= entered - {5'd0, taken};
     end
   end
+
   always @(posedge clk_i) begin
     chunk0_q <= chosen0 & {160{part0}};
     chunk1_q <= chosen1 & {160{part1}};

@@ -27,6 +27,7 @@ module spatten_query_key_element_n32_q12_k12 (
   // ---- operands; the query stays for the whole row -----------------------------
   reg [383:0] query_q;
   reg [383:0] key_q;
+
   always @(posedge clk_i) begin
     if (load_query_i) query_q <= query_i;
     if (load_key_i) key_q <= key_i;
@@ -34,10 +35,12 @@ module spatten_query_key_element_n32_q12_k12 (
 
   // ---- products ----------------------------------------------------------------
   wire [767:0] products;  // product k signed
+
   generate
     for (k = 0; k < 32; k = k + 1) begin : g_multiplier
       wire [23:0] multiplier_product;
       assign products[k*24 +: 24] = multiplier_product;
+
       spatten_multiplier_s12_s12_p2 u_multiplier (
         .clk_i     (clk_i),
         .a_i       (query_q[k*12 +: 12]),
@@ -51,6 +54,7 @@ module spatten_query_key_element_n32_q12_k12 (
   wire tree_valid_unused;  // query_key delays one flag for all elements
   wire [28:0] tree_sums;
   assign sum_o = tree_sums;
+
   spatten_adder_tree_n32_s24_l5_r1 u_tree (
     .clk_i   (clk_i),
     .rst_ni  (rst_ni),

@@ -24,22 +24,23 @@
 module spatten_query_key_m64_d32_64_q12_k12_l2 (
   input  wire         clk_i,
   input  wire         rst_ni,           // asynchronous, active low, released synchronously
-  input  wire         row_valid_i,
-  output wire         row_ready_o,
-  input  wire [767:0] row_query_i,      // query: element k of 12 bits, signed, those beyond d unused; held until the row's last line is taken
+  input  wire         row_valid_i,      // a word is offered
+  output wire         row_ready_o,      // it is taken at the clock edge
+  input  wire [767:0] row_query_i,      // query: element k of 12 bits, signed, those beyond d unused; held until the
+                                        // row's last line is taken
   input  wire         row_level_i,      // head dimension: log2(d / 32)
-  input  wire         line_valid_i,
-  output wire         line_ready_o,
+  input  wire         line_valid_i,     // a word is offered
+  output wire         line_ready_o,     // it is taken at the clock edge
   input  wire [767:0] line_data_i,      // K line: element k of 12 bits, signed
   input  wire [1:0]   line_live_i,      // vector k of the line is a live key
   input  wire         line_last_i,      // last line of the row
-  output wire         score_valid_o,
-  input  wire         score_ready_i,
+  output wire         score_valid_o,    // a word is offered
+  input  wire         score_ready_i,    // it is taken at the clock edge
   output wire [65:0]  score_data_o,     // 2 scores s33: Q.K << 4
   output wire [1:0]   score_live_o,     // score k belongs to a live key
   output wire         score_last_o,     // last line of the row
-  output wire         maximum_valid_o,
-  input  wire         maximum_ready_i,
+  output wire         maximum_valid_o,  // a word is offered
+  input  wire         maximum_ready_i,  // it is taken at the clock edge
   output wire [32:0]  maximum_data_o    // signed; largest score of the row's live keys, meaningless without one
 );
 
@@ -47,12 +48,13 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
 
   // ---- a line enters when its group of scores has a place behind the pipeline --
   reg [3:0] group_used_q;  // credits in use: places, of 11, of words under way or waiting
-  wire group_room = group_used_q <= 4'd10;
+  wire group_room = group_used_q < 4'd11;
   wire issue = line_valid_i & row_valid_i & group_room;
   assign line_ready_o = row_valid_i & group_room;
   assign row_ready_o = issue & line_last_i;
   reg first_q;  // the next line is a row's first
   wire load_query = issue & first_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       first_q <= 1'b1;
@@ -64,10 +66,12 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   // ---- elements of the chunks k with k % 2 = 0 ---------------------------------
   wire [383:0] query_chunk0 = row_query_i[383:0];
   wire [28:0] partial0;  // one partial dot product per chunk
+
   generate
     for (k = 0; k < 1; k = k + 1) begin : g_element0
       wire [28:0] element0_sum;
       assign partial0 = element0_sum;
+
       spatten_query_key_element_n32_q12_k12 u_element0 (
         .clk_i        (clk_i),
         .rst_ni       (rst_ni),
@@ -81,12 +85,14 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   endgenerate
 
   // ---- elements of the chunks k with k % 2 = 1 ---------------------------------
-  wire [383:0] query_chunk1 = (row_level_i == 1'b0) ? row_query_i[383:0] : row_query_i[767:384];
+  wire [383:0] query_chunk1 = row_level_i ? row_query_i[767:384] : row_query_i[383:0];
   wire [28:0] partial1;  // one partial dot product per chunk
+
   generate
     for (k = 0; k < 1; k = k + 1) begin : g_element1
       wire [28:0] element1_sum;
       assign partial1 = element1_sum;
+
       spatten_query_key_element_n32_q12_k12 u_element1 (
         .clk_i        (clk_i),
         .rst_ni       (rst_ni),
@@ -98,13 +104,15 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
       );
     end
   endgenerate
+
   wire [57:0] partials = {partial1, partial0};  // partial dot product of chunk k
 
   // ---- whole dot products: sums of neighbouring partial ones -------------------
   reg [7:0] tree_level_q;
   wire group_tree_valid_unused;  // not used: group_valid_q runs in step with the tree
-  wire tree_select = (tree_level_q[7] == 1'b0) ? 1'b0 : 1'b1;  // level as the tree counts
+  wire tree_select = tree_level_q[7];  // level as the tree counts
   wire [59:0] group_tree_sums;
+
   spatten_adder_tree_n2_s29_l0_1_r1 u_group_tree (
     .clk_i    (clk_i),
     .rst_ni   (rst_ni),
@@ -114,6 +122,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     .valid_o  (group_tree_valid_unused),
     .sums_o   (group_tree_sums)
   );
+
   always @(posedge clk_i) begin
     tree_level_q <= {tree_level_q[6:0], row_level_i};
   end
@@ -128,6 +137,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   // lane k: live flag, dot product
   wire [59:0] flagged = {{group_live_q[17], group_tree_sums[58:30]}, {group_live_q[16], group_tree_sums[28:0]}};
   wire group_ready;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (group_valid_q[8] & !group_ready) begin
@@ -136,11 +146,13 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     end
   end
 `endif
+
   wire group_fifo_in_ready;
   assign group_ready = group_fifo_in_ready;
   wire [61:0] group_fifo_out_data;
   wire group_fifo_out_ready;
   wire group_fifo_out_valid;
+
   spatten_fifo_w62_d11 u_group_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -151,6 +163,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     .out_ready_i (group_fifo_out_ready),
     .out_data_o  (group_fifo_out_data)
   );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       group_valid_q <= 9'd0;
@@ -162,6 +175,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
       end
     end
   end
+
   always @(posedge clk_i) begin
     group_live_q <= {group_live_q[15:0], line_live_i};
     group_last_q <= {group_last_q[7:0], line_last_i};
@@ -176,7 +190,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   wire packer_out_last;
   wire packer_out_ready;
   reg [3:0] maximum_used_q;  // credits in use: places, of 8, of words under way or waiting
-  wire maximum_room = maximum_used_q <= 4'd7;
+  wire maximum_room = maximum_used_q < 4'd8;
   wire offer = packer_out_valid & maximum_room;  // a score line; its row's maximum would have a place
   wire step = offer & score_ready_i;  // it is taken
   assign packer_out_ready = score_ready_i & maximum_room;
@@ -187,6 +201,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   assign score_data_o = {{line_dots[57:29], 4'd0}, {line_dots[28:0], 4'd0}};
   assign score_live_o = live;
   assign score_last_o = packer_out_last;
+
   spatten_lane_packer_m64_d32_64_l2_w30 u_packer (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -213,6 +228,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   wire [28:0] row_max = better ? max_tree_max : row_max_q;
   wire row_max_ready;
   wire row_done = max_tree_valid & max_tree_last_q;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (row_done & !row_max_ready) begin
@@ -221,6 +237,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     end
   end
 `endif
+
   wire maximum_fifo_in_ready;
   assign row_max_ready = maximum_fifo_in_ready;
   wire [28:0] maximum_fifo_out_data;
@@ -229,6 +246,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
   assign maximum_valid_o = maximum_fifo_out_valid;
   assign maximum_data_o = {maximum_fifo_out_data, 4'd0};
   assign maximum_fifo_out_ready = maximum_ready_i;
+
   spatten_max_tree_n2_s29_r1 u_max_tree (
     .clk_i   (clk_i),
     .rst_ni  (rst_ni),
@@ -239,6 +257,7 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     .live_o  (max_tree_live),
     .max_o   (max_tree_max)
   );
+
   spatten_fifo_w29_d8 u_maximum_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -249,18 +268,21 @@ module spatten_query_key_m64_d32_64_q12_k12_l2 (
     .out_ready_i (maximum_fifo_out_ready),
     .out_data_o  (maximum_fifo_out_data)
   );
-  wire maximum_used_d_t0 = step & packer_out_last;
+
+  wire step_and_packer_out_last = step & packer_out_last;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       row_any_q <= 1'b0;
       maximum_used_q <= 4'd0;
     end else begin
       if (max_tree_valid) row_any_q <= (row_any_q | max_tree_live) & !max_tree_last_q;
-      if (maximum_used_d_t0 ^ (maximum_fifo_out_valid & maximum_ready_i)) begin
-        maximum_used_q <= maximum_used_d_t0 ? (maximum_used_q + 4'd1) : (maximum_used_q - 4'd1);
+      if (step_and_packer_out_last ^ (maximum_fifo_out_valid & maximum_ready_i)) begin
+        maximum_used_q <= step_and_packer_out_last ? (maximum_used_q + 4'd1) : (maximum_used_q - 4'd1);
       end
     end
   end
+
   always @(posedge clk_i) begin
     max_tree_last_q <= packer_out_last;
     if (max_tree_valid) row_max_q <= row_max;

@@ -28,6 +28,7 @@ module spatten_reciprocal (
   wire stays2 = |word2[31:24];
   reg [31:0] word2_q;
   reg [1:0] exponent2_q;
+
   always @(posedge clk_i) begin
     word2_q <= stays2 ? word2 : {word2[23:0], 8'd0};
     exponent2_q <= {stays1, stays2};
@@ -47,6 +48,7 @@ module spatten_reciprocal (
   reg [31:0] word5_q;
   reg [4:0] exponent5_q;
   wire [3:0] padding_unused = word5_q[3:0];  // zero: at least the zeros in front were shifted out
+
   always @(posedge clk_i) begin
     word5_q <= stays5 ? word5 : {word5[30:0], 1'b0};
     exponent5_q <= {exponent2_q, stays3, stays4, stays5};
@@ -61,6 +63,7 @@ module spatten_reciprocal (
   assign r_o = divider_quotient;
   reg [89:0] k_q;
   assign k_o = k_q[89:85];
+
   spatten_divider_n1_f45_d28_q18_r1 u_divider (
     .clk_i         (clk_i),
     .rst_ni        (rst_ni),
@@ -70,6 +73,7 @@ module spatten_reciprocal (
     .valid_o       (divider_valid),
     .quotient_o    (divider_quotient)
   );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       valid_q <= 2'd0;
@@ -77,6 +81,7 @@ module spatten_reciprocal (
       valid_q <= {valid_q[0], valid_i};
     end
   end
+
   always @(posedge clk_i) begin
     k_q <= {k_q[84:0], exponent5_q};
   end

@@ -15,24 +15,24 @@
 module spatten_softmax_s33_l2_n32_r4 (
   input  wire        clk_i,
   input  wire        rst_ni,              // asynchronous, active low, released synchronously
-  input  wire        score_valid_i,
-  output wire        score_ready_o,
+  input  wire        score_valid_i,       // a word is offered
+  output wire        score_ready_o,       // it is taken at the clock edge
   input  wire [65:0] score_data_i,        // 2 scores s33
   input  wire [1:0]  score_live_i,        // score k belongs to a live key
   input  wire        score_last_i,        // last line of the row
-  input  wire        maximum_valid_i,
-  output wire        maximum_ready_o,
+  input  wire        maximum_valid_i,     // a word is offered
+  output wire        maximum_ready_o,     // it is taken at the clock edge
   input  wire [32:0] maximum_data_i,      // the row's maximum, once all its scores are here
-  input  wire        scale_valid_i,
-  output wire        scale_ready_o,
+  input  wire        scale_valid_i,       // a word is offered
+  output wire        scale_ready_o,       // it is taken at the clock edge
   input  wire [15:0] scale_mantissa_i,    // score to exponent, [2^15, 2^16)
   input  wire [5:0]  scale_pre_i,         // shift before the product
   input  wire [5:0]  scale_post_i,        // shift after the product
-  output wire        weight_valid_o,
-  input  wire        weight_ready_i,
+  output wire        weight_valid_o,      // a word is offered
+  input  wire        weight_ready_i,      // it is taken at the clock edge
   output wire [31:0] weight_data_o,       // 2 weights u16
-  output wire        reciprocal_valid_o,
-  input  wire        reciprocal_ready_i,
+  output wire        reciprocal_valid_o,  // a word is offered
+  input  wire        reciprocal_ready_i,  // it is taken at the clock edge
   output wire [17:0] reciprocal_r_o,      // 1/S = r * 2^-(k + 18); 0 for an empty row
   output wire [4:0]  reciprocal_k_o       // floor(log2 S)
 );
@@ -45,6 +45,7 @@ module spatten_softmax_s33_l2_n32_r4 (
   wire [68:0] score_ring_out_data;
   wire score_ring_out_ready;
   wire score_ring_out_valid;
+
   spatten_sram_fifo_w69_d32 u_score_ring (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -59,8 +60,8 @@ module spatten_softmax_s33_l2_n32_r4 (
   // ---- a line leaves when its row is complete and its results have places behind the pipeline
   reg [5:0] weight_used_q;  // credits in use: places, of 39, of words under way or waiting
   reg [2:0] row_used_q;  // credits in use: places, of 4, of words under way or waiting
-  wire weight_room = weight_used_q <= 6'd38;
-  wire row_room = row_used_q <= 3'd3;
+  wire weight_room = weight_used_q < 6'd39;
+  wire row_room = row_used_q < 3'd4;
   wire row_here = maximum_valid_i & scale_valid_i & weight_room & (row_room | !score_ring_out_data[0]);
   wire issue = score_ring_out_valid & row_here;
   assign score_ring_out_ready = row_here;
@@ -75,10 +76,12 @@ module spatten_softmax_s33_l2_n32_r4 (
   reg [47:0] mantissa_q;
   reg [5:0] pre_q;
   reg [35:0] post_q;
+
   generate
     for (k = 0; k < 2; k = k + 1) begin : g_exponent
       wire [21:0] exponent_e;
       assign exponentials[k*22 +: 22] = exponent_e;
+
       spatten_exponent_s33 u_exponent (
         .clk_i      (clk_i),
         .rst_ni     (rst_ni),
@@ -92,6 +95,7 @@ module spatten_softmax_s33_l2_n32_r4 (
       );
     end
   endgenerate
+
   always @(posedge clk_i) begin
     mantissa_q <= {mantissa_q[31:0], scale_mantissa_i};
     pre_q <= scale_pre_i;
@@ -103,6 +107,7 @@ module spatten_softmax_s33_l2_n32_r4 (
   reg [13:0] e_last_q;
   wire weights_valid;
   wire weight_ready;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (weights_valid & !weight_ready) begin
@@ -111,6 +116,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     end
   end
 `endif
+
   wire [31:0] weights_weight;
   wire weight_fifo_in_ready;
   assign weight_ready = weight_fifo_in_ready;
@@ -120,6 +126,7 @@ module spatten_softmax_s33_l2_n32_r4 (
   assign weight_valid_o = weight_fifo_out_valid;
   assign weight_data_o = weight_fifo_out_data;
   assign weight_fifo_out_ready = weight_ready_i;
+
   spatten_fifo_w32_d39 u_weight_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -130,6 +137,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     .out_ready_i (weight_fifo_out_ready),
     .out_data_o  (weight_fifo_out_data)
   );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       e_valid_q <= 14'd0;
@@ -141,6 +149,7 @@ module spatten_softmax_s33_l2_n32_r4 (
       end
     end
   end
+
   always @(posedge clk_i) begin
     e_last_q <= {e_last_q[12:0], score_ring_out_data[0]};
   end
@@ -151,6 +160,7 @@ module spatten_softmax_s33_l2_n32_r4 (
   wire [27:0] weights_sum;
   wire reciprocal_valid;
   wire reciprocal_ready;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (reciprocal_valid & !reciprocal_ready) begin
@@ -159,6 +169,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     end
   end
 `endif
+
   wire [17:0] reciprocal_r;
   wire [4:0] reciprocal_k;
   wire reciprocal_fifo_in_ready;
@@ -170,6 +181,7 @@ module spatten_softmax_s33_l2_n32_r4 (
   assign reciprocal_r_o = reciprocal_fifo_out_data[22:5];
   assign reciprocal_k_o = reciprocal_fifo_out_data[4:0];
   assign reciprocal_fifo_out_ready = reciprocal_ready_i;
+
   spatten_weights_l2 u_weights (
     .clk_i    (clk_i),
     .rst_ni   (rst_ni),
@@ -181,6 +193,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     .last_o   (weights_last),
     .sum_o    (weights_sum)
   );
+
   spatten_reciprocal u_reciprocal (
     .clk_i   (clk_i),
     .rst_ni  (rst_ni),
@@ -190,6 +203,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     .r_o     (reciprocal_r),
     .k_o     (reciprocal_k)
   );
+
   spatten_fifo_w23_d4 u_reciprocal_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -200,6 +214,7 @@ module spatten_softmax_s33_l2_n32_r4 (
     .out_ready_i (reciprocal_fifo_out_ready),
     .out_data_o  (reciprocal_fifo_out_data)
   );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       row_used_q <= 3'd0;

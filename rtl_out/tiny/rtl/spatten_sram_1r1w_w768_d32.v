@@ -23,11 +23,14 @@ module spatten_sram_1r1w_w768_d32 (
 
   reg [767:0] words [0:31];
   reg [767:0] words_read_q;
+
   always @(posedge clk_i) begin
     if (write_enable_i) words[write_address_i] <= write_data_i;
     if (read_enable_i) words_read_q <= words[read_address_i];
   end
+
   assign read_data_o = words_read_q;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (write_enable_i & read_enable_i & (write_address_i == read_address_i)) begin

@@ -13,11 +13,11 @@
 module spatten_sram_fifo_w69_d32 (
   input  wire        clk_i,
   input  wire        rst_ni,       // asynchronous, active low, released synchronously
-  input  wire        in_valid_i,
-  output wire        in_ready_o,
+  input  wire        in_valid_i,   // a word is offered
+  output wire        in_ready_o,   // it is taken at the clock edge
   input  wire [68:0] in_data_i,    // word
-  output wire        out_valid_o,
-  input  wire        out_ready_i,
+  output wire        out_valid_o,  // a word is offered
+  input  wire        out_ready_i,  // it is taken at the clock edge
   output wire [68:0] out_data_o    // word, same order
 );
 
@@ -27,6 +27,7 @@ module spatten_sram_fifo_w69_d32 (
   wire write = in_valid_i & ready;
   wire read;
   assign in_ready_o = ready;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       stored_q <= 6'd0;
@@ -40,6 +41,7 @@ module spatten_sram_fifo_w69_d32 (
   wire pop;
   assign read = (|stored_q) & (reserved_q != 2'd3);
   reg read_q;  // the memory's output is a word to place
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       reserved_q <= 2'd0;
@@ -53,6 +55,7 @@ module spatten_sram_fifo_w69_d32 (
   // ---- memory ------------------------------------------------------------------
   reg [4:0] write_address_q;
   reg [4:0] read_address_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       write_address_q <= 5'd0;
@@ -65,6 +68,7 @@ module spatten_sram_fifo_w69_d32 (
 
   // ---- output ------------------------------------------------------------------
   wire place_free;
+
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (read_q & !place_free) begin
@@ -73,6 +77,7 @@ module spatten_sram_fifo_w69_d32 (
     end
   end
 `endif
+
   wire [68:0] memory_read_data;
   wire places_in_ready;
   assign place_free = places_in_ready;
@@ -83,6 +88,7 @@ module spatten_sram_fifo_w69_d32 (
   assign out_valid_o = places_out_valid;
   assign out_data_o = places_out_data;
   assign places_out_ready = out_ready_i;
+
   spatten_sram_1r1w_w69_d32 u_memory (
     .clk_i           (clk_i),
     .write_enable_i  (write),
@@ -92,6 +98,7 @@ module spatten_sram_fifo_w69_d32 (
     .read_address_i  (read_address_q),
     .read_data_o     (memory_read_data)
   );
+
   spatten_fifo_w69_d3 u_places (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),

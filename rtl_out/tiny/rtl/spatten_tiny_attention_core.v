@@ -26,15 +26,16 @@
 module spatten_tiny_attention_core (
   input  wire         clk_i,
   input  wire         rst_ni,          // asynchronous, active low, released synchronously
-  input  wire         key_valid_i,
-  output wire         key_ready_o,
+  input  wire         key_valid_i,     // a word is offered
+  output wire         key_ready_o,     // it is taken at the clock edge
   input  wire [767:0] key_data_i,      // K line: element k of 12 bits, signed
-  input  wire         value_valid_i,
-  output wire         value_ready_o,
+  input  wire         value_valid_i,   // a word is offered
+  output wire         value_ready_o,   // it is taken at the clock edge
   input  wire [767:0] value_data_i,    // V line: element k of 12 bits, signed
-  input  wire         row_valid_i,
-  output wire         row_ready_o,
-  input  wire [767:0] row_query_i,     // query: element k of 12 bits, signed, those beyond d unused; held until the row's last line is taken
+  input  wire         row_valid_i,     // a word is offered
+  output wire         row_ready_o,     // it is taken at the clock edge
+  input  wire [767:0] row_query_i,     // query: element k of 12 bits, signed, those beyond d unused; held until the
+                                       // row's last line is taken
   input  wire         row_level_i,     // head dimension: log2(d / 32)
   input  wire [5:0]   row_live_i,      // live keys of the row
   input  wire         row_release_i,   // last row of its head
@@ -42,8 +43,8 @@ module spatten_tiny_attention_core (
   input  wire [15:0]  row_mantissa_i,  // score to exponent, [2^15, 2^16)
   input  wire [5:0]   row_pre_i,       // shift before the product
   input  wire [5:0]   row_post_i,      // shift after the product
-  output wire         out_valid_o,
-  input  wire         out_ready_i,
+  output wire         out_valid_o,     // a word is offered
+  input  wire         out_ready_i,     // it is taken at the clock edge
   output wire [63:0]  out_data_o,      // 4 outputs s16, four fraction bits of V
   output wire         out_last_o       // last outputs of the row
 );
@@ -86,6 +87,7 @@ module spatten_tiny_attention_core (
   wire prob_row_fifo_out_data;
   wire prob_row_fifo_out_ready;
   wire prob_row_fifo_out_valid;
+
   spatten_fork_n5 u_row_fork (
     .clk_i        (clk_i),
     .rst_ni       (rst_ni),
@@ -102,6 +104,7 @@ module spatten_tiny_attention_core (
     .out4_valid_o (row_fork_out4_valid),
     .out4_ready_i (row_fork_out4_ready)
   );
+
   spatten_fifo_w14_d2 u_key_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -112,6 +115,7 @@ module spatten_tiny_attention_core (
     .out_ready_i (key_row_fifo_out_ready),
     .out_data_o  (key_row_fifo_out_data)
   );
+
   spatten_fifo_w769_d2 u_query_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -122,6 +126,7 @@ module spatten_tiny_attention_core (
     .out_ready_i (query_fifo_out_ready),
     .out_data_o  (query_fifo_out_data)
   );
+
   spatten_fifo_w28_d4 u_scale_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -132,6 +137,7 @@ module spatten_tiny_attention_core (
     .out_ready_i (scale_fifo_out_ready),
     .out_data_o  (scale_fifo_out_data)
   );
+
   spatten_fifo_w14_d4 u_value_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -142,6 +148,7 @@ module spatten_tiny_attention_core (
     .out_ready_i (value_row_fifo_out_ready),
     .out_data_o  (value_row_fifo_out_data)
   );
+
   spatten_fifo_w1_d4 u_prob_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -167,6 +174,7 @@ module spatten_tiny_attention_core (
   wire key_buffer_line_ready;
   wire query_key_line_ready;
   assign key_buffer_line_ready = query_key_line_ready;
+
   spatten_line_buffer_m64_d32_64_w12_n32_k32 u_key_buffer (
     .clk_i         (clk_i),
     .rst_ni        (rst_ni),
@@ -201,6 +209,7 @@ module spatten_tiny_attention_core (
   assign query_key_maximum_ready = softmax_maximum_ready;
   wire softmax_scale_ready;
   assign scale_fifo_out_ready = softmax_scale_ready;
+
   spatten_query_key_m64_d32_64_q12_k12_l2 u_query_key (
     .clk_i           (clk_i),
     .rst_ni          (rst_ni),
@@ -257,6 +266,7 @@ module spatten_tiny_attention_core (
   assign out_data_o = prob_value_out_data;
   assign out_last_o = prob_value_out_last;
   assign prob_value_out_ready = out_ready_i;
+
   spatten_softmax_s33_l2_n32_r4 u_softmax (
     .clk_i              (clk_i),
     .rst_ni             (rst_ni),
@@ -281,6 +291,7 @@ module spatten_tiny_attention_core (
     .reciprocal_r_o     (softmax_reciprocal_r),
     .reciprocal_k_o     (softmax_reciprocal_k)
   );
+
   spatten_line_buffer_m64_d32_64_w12_n32_k32 u_value_buffer (
     .clk_i         (clk_i),
     .rst_ni        (rst_ni),
@@ -299,6 +310,7 @@ module spatten_tiny_attention_core (
     .line_live_o   (value_buffer_line_live),
     .line_last_o   (value_buffer_line_last)
   );
+
   spatten_prob_value_m64_d32_64_v12_l2_o4 u_prob_value (
     .clk_i              (clk_i),
     .rst_ni             (rst_ni),

@@ -25,9 +25,10 @@ module spatten_weights_l2 (
   // ---- prefix sums over the line: lane k holds e of keys 0 to k ----------------
   reg [22:0] prefix0_0_q;
   reg [22:0] prefix0_1_q;
+
   always @(posedge clk_i) begin
-    prefix0_0_q <= {1'd0, e_i[21:0]};
-    prefix0_1_q <= {1'd0, e_i[43:22]} + {1'd0, e_i[21:0]};
+    prefix0_0_q <= {1'b0, e_i[21:0]};
+    prefix0_1_q <= {1'b0, e_i[43:22]} + {1'b0, e_i[21:0]};
   end
 
   // ---- the carry of the lines before joins; its whole units have been handed out
@@ -35,11 +36,12 @@ module spatten_weights_l2 (
   reg line_last_q;
   localparam [5:0] CARRY_START = 6'd32;  // one half
   reg [5:0] carry_q;  // in 1/64 of a weight
-  wire [23:0] total0 = {1'd0, prefix0_0_q} + {1'd0, {17'd0, carry_q}};
-  wire [23:0] total1 = {1'd0, prefix0_1_q} + {1'd0, {17'd0, carry_q}};
+  wire [23:0] total0 = {1'b0, prefix0_0_q} + {18'd0, carry_q};
+  wire [23:0] total1 = {1'b0, prefix0_1_q} + {18'd0, carry_q};
   reg [17:0] end_units_q;  // whole units handed out after the line
   wire [7:0] total0_rest_unused = {total0[23:22], total0[5:0]};  // a weight has 16 bits
   reg [15:0] units0_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       line_valid_q <= 1'b0;
@@ -49,6 +51,7 @@ module spatten_weights_l2 (
       if (line_valid_q) carry_q <= line_last_q ? CARRY_START : total1[5:0];
     end
   end
+
   always @(posedge clk_i) begin
     line_last_q <= last_i;
     end_units_q <= total1[23:6];
@@ -59,6 +62,7 @@ module spatten_weights_l2 (
   reg unit_valid_q;
   reg unit_last_q;
   reg [31:0] weight_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       unit_valid_q <= 1'b0;
@@ -66,6 +70,7 @@ module spatten_weights_l2 (
       unit_valid_q <= line_valid_q;
     end
   end
+
   always @(posedge clk_i) begin
     unit_last_q <= line_last_q;
     weight_q <= {end_units_q[15:0] - units0_q, units0_q};
@@ -74,13 +79,14 @@ module spatten_weights_l2 (
   // ---- sum of the row ----------------------------------------------------------
   reg first_q;  // the next line is a row's first
   reg [27:0] sum_q;
-  wire [27:0] so_far = first_q ? 28'h0 : sum_q;
+  wire [27:0] so_far = first_q ? 28'd0 : sum_q;
   assign weight_o = weight_q;
   reg weight_valid_q;
   assign valid_o = weight_valid_q;
   reg weight_last_q;
   assign last_o = weight_last_q;
   assign sum_o = sum_q;
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       first_q <= 1'b1;
@@ -90,6 +96,7 @@ module spatten_weights_l2 (
       weight_valid_q <= unit_valid_q;
     end
   end
+
   always @(posedge clk_i) begin
     if (unit_valid_q) sum_q <= so_far + {10'd0, end_units_q};
     weight_last_q <= unit_last_q;

@@ -6,6 +6,9 @@ use crate::hdl::module::Module;
 use num_bigint::BigUint;
 use std::collections::{HashMap, HashSet};
 
+/// Longest name, in characters, made of a temporary's operation.
+const LONGEST_WORDING: usize = 32;
+
 pub(super) struct ExprWriter<'a> {
     module: &'a Module,
     consumer: &'a str,
@@ -96,22 +99,59 @@ impl<'a> ExprWriter<'a> {
             return name.clone();
         }
         let (text, _) = self.compound(id, Place::Alone);
-        let name = self.temporary_name();
+        let name = self.temporary_name(id);
         self.temporaries
             .push((name.clone(), self.module.expr(id).width, text));
         self.named.insert(id, name.clone());
         name
     }
 
-    /// The consumer's name and a number, such that nothing else in the module has it.
-    fn temporary_name(&mut self) -> String {
+    /// What the expression says, if that is short, else the consumer's name and a number; nothing else in the module has
+    /// the name.
+    fn temporary_name(&mut self, id: ExprId) -> String {
+        if let Some(name) = self.wording(id)
+            && name.len() <= LONGEST_WORDING
+            && self.names.insert(name.clone())
+        {
+            return name;
+        }
         loop {
-            let name = format!("{}_t{}", self.consumer, self.next_number);
+            let name = format!("{}_part{}", self.consumer, self.next_number);
             self.next_number += 1;
             if self.names.insert(name.clone()) {
                 return name;
             }
         }
+    }
+
+    /// An operation on two names, or a name and a number, in words.
+    fn wording(&self, id: ExprId) -> Option<String> {
+        let (a, operator, b) = match &self.module.expr(id).op {
+            Op::Binary(binary, a, b) => (a, binary_word(*binary), b),
+            Op::Compare {
+                compare: Compare::Eq,
+                a,
+                b,
+                ..
+            } => (a, "is", b),
+            _ => return None,
+        };
+        let subject = self.name_of(*a)?;
+        let object = match &self.module.expr(*b).op {
+            Op::Const(value) => value.to_string(),
+            _ => self.name_of(*b)?,
+        };
+        Some(format!("{subject}_{operator}_{object}"))
+    }
+
+    /// The name of a signal without the ending that tells its kind.
+    fn name_of(&self, id: ExprId) -> Option<String> {
+        let Op::Signal(signal) = self.module.expr(id).op else {
+            return None;
+        };
+        let name = &self.module.signal(signal).name;
+        let short = ["_q", "_i"].iter().find_map(|end| name.strip_suffix(end));
+        Some(short.unwrap_or(name).to_owned())
     }
 
     fn compound(&mut self, id: ExprId, place: Place) -> (String, Binding) {
@@ -255,14 +295,17 @@ impl<'a> ExprWriter<'a> {
         }
         if !signed {
             let text = self.alone(value);
-            return format!("{{{more}'d0, {text}}}");
+            return format!("{{{}, {text}}}", literal(&BigUint::ZERO, more));
         }
         let sign = self.bits(value, own - 1, 1);
         if own == 1 {
             return format!("{{{width}{{{sign}}}}}");
         }
         let text = self.alone(value);
-        format!("{{{{{more}{{{sign}}}}}, {text}}}")
+        match more {
+            1 => format!("{{{sign}, {text}}}"),
+            _ => format!("{{{{{more}{{{sign}}}}}, {text}}}"),
+        }
     }
 
     fn concatenation(&mut self, parts: &[ExprId]) -> String {
@@ -336,6 +379,16 @@ fn unsigned_unless_alone(place: Place, text: String) -> (String, Binding) {
     }
 }
 
+fn binary_word(binary: Binary) -> &'static str {
+    match binary {
+        Binary::And => "and",
+        Binary::Or => "or",
+        Binary::Xor => "xor",
+        Binary::Add => "plus",
+        Binary::Sub => "minus",
+    }
+}
+
 /// Compound expressions that one statement uses more than once.
 fn shared(module: &Module, roots: &[ExprId]) -> HashSet<ExprId> {
     let mut seen = HashSet::new();
@@ -345,6 +398,10 @@ fn shared(module: &Module, roots: &[ExprId]) -> HashSet<ExprId> {
         let leaf = match &module.expr(id).op {
             Op::Const(_) | Op::Signal(_) | Op::Lane { .. } => true,
             Op::Slice { value, .. } | Op::Not(value) => indexable(module, *value),
+            Op::Extend {
+                signed: false,
+                value,
+            } => is_short(module, *value),
             _ => false,
         };
         if leaf {
@@ -357,6 +414,14 @@ fn shared(module: &Module, roots: &[ExprId]) -> HashSet<ExprId> {
         stack.extend(module.expr(id).op.operands());
     }
     shared
+}
+
+/// Whether the expression is a name or a part of one.
+fn is_short(module: &Module, id: ExprId) -> bool {
+    match module.expr(id).op {
+        Op::Slice { value, .. } => indexable(module, value),
+        _ => indexable(module, id),
+    }
 }
 
 /// Whether Verilog can index the expression's text.

@@ -8,12 +8,12 @@ mod expression;
 mod statements;
 mod text;
 
-use super::expr::{ExprId, SignalId};
+use super::expr::{Compare, ExprId, Op, SignalId};
 use super::module::{Direction, Item, Module, SignalKind};
 use expression::{ExprWriter, Place};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
-use text::{base_name, comment, lane, literal, range, trim_end, trim_end_spaces, wrap};
+use text::{base_name, comment, lane, literal, range, trim_end, trim_end_spaces, wrap, wrap_words};
 
 /// Longest line before an expression is broken.
 const LINE: usize = 116;
@@ -25,6 +25,7 @@ pub fn verilog(module: &Module, origin: &str) -> String {
         out: String::new(),
         indent: 1,
         loops: 0,
+        gap: false,
         names: names_of(module),
     };
     printer.banner(origin);
@@ -40,6 +41,8 @@ struct Printer<'a> {
     indent: usize,
     /// Generate loops around the statement being printed.
     loops: usize,
+    /// Whether a blank line is due before the next one.
+    gap: bool,
     /// Every name of the module, of temporaries so far too.
     names: HashSet<String>,
 }
@@ -96,9 +99,17 @@ impl Printer<'_> {
         for (index, ((kind, name), doc)) in rows.iter().zip(docs).enumerate() {
             let comma = if index == last { "" } else { "," };
             let name = format!("{name}{comma}");
-            let comment = comment(doc);
-            let _ = writeln!(self.out, "  {kind:left$} {name:right$}{comment}");
+            let before = left + right + "   ".len();
+            let lines = wrap_words(doc, (LINE + 2).saturating_sub(before + "  // ".len()));
+            let _ = writeln!(
+                self.out,
+                "  {kind:left$} {name:right$}{}",
+                comment(&lines[0])
+            );
             trim_end(&mut self.out);
+            for more in &lines[1..] {
+                let _ = writeln!(self.out, "{:before$}{}", "", comment(more));
+            }
         }
         self.out.push_str(");\n\n");
         let loop_variables: BTreeSet<_> = module.genvars.iter().map(|g| &g.name).collect();
@@ -107,7 +118,25 @@ impl Printer<'_> {
         }
     }
 
+    /// Sets the statement that follows off by a blank line, unless it opens its section or scope.
+    fn open_block(&mut self) {
+        let last = self.out.trim_end_matches('\n').rsplit('\n').next();
+        let opens = last.is_some_and(|line| {
+            let line = line.trim_start();
+            line.starts_with("// ----") || line.contains(" begin : ") || line == "generate"
+        });
+        self.gap = !opens;
+    }
+
+    /// Sets the statement just printed off from what follows.
+    fn close_block(&mut self) {
+        self.gap = true;
+    }
+
     fn line(&mut self, text: &str) {
+        if std::mem::take(&mut self.gap) && !self.out.ends_with("\n\n") {
+            self.out.push('\n');
+        }
         for line in text.lines() {
             for _ in 0..self.indent {
                 self.out.push_str("  ");
@@ -116,6 +145,13 @@ impl Printer<'_> {
             trim_end_spaces(&mut self.out);
             self.out.push('\n');
         }
+    }
+
+    /// A compiler directive, which stands at the margin.
+    fn directive(&mut self, text: &str) {
+        let indent = std::mem::take(&mut self.indent);
+        self.line(text);
+        self.indent = indent;
     }
 
     fn items(&mut self, items: &[Item]) {
@@ -128,22 +164,20 @@ impl Printer<'_> {
         let module = self.module;
         match item {
             Item::Section(title) => {
-                if !self.out.ends_with("\n\n") {
-                    self.out.push('\n');
-                }
+                self.gap = true;
                 let rule = "-".repeat(72usize.saturating_sub(title.len()));
                 self.line(&format!("// ---- {title} {rule}"));
             }
             Item::Declare(id) => self.declare(*id),
             Item::Net(id, value) => {
                 let signal = module.signal(*id);
-                let text = self.expression(&signal.name, *value);
+                let text = self.value(&signal.name, *value);
                 let head = format!("wire{} {} = ", range(signal.ty.width), signal.name);
                 self.statement(&head, &text, &signal.doc);
             }
             Item::Assign(id, value) => {
                 let name = &module.signal(*id).name;
-                let text = self.expression(base_name(name), *value);
+                let text = self.value(base_name(name), *value);
                 self.statement(&format!("assign {name} = "), &text, "");
             }
             Item::AssignLane(id, genvar, value) => {
@@ -178,6 +212,7 @@ impl Printer<'_> {
                 let k = &genvar.name;
                 // Generate regions do not nest in Verilog-2005; loops in them do.
                 let outermost = self.loops == 0;
+                self.open_block();
                 if outermost {
                     self.line("generate");
                     self.indent += 1;
@@ -191,22 +226,26 @@ impl Printer<'_> {
                 self.items(items);
                 self.loops -= 1;
                 self.indent -= 1;
+                self.gap = false;
                 self.line("end");
                 if outermost {
                     self.indent -= 1;
                     self.line("endgenerate");
                 }
+                self.close_block();
             }
             Item::Never { condition, message } => {
-                self.out.push_str("`ifndef SYNTHESIS\n");
                 let text = self.expression("never", *condition);
+                self.open_block();
+                self.directive("`ifndef SYNTHESIS");
                 self.line("always @(posedge clk_i) begin");
                 self.line(&format!("  if ({text}) begin"));
                 self.line(&format!("    $display(\"%m: {message}\");"));
                 self.line("    $stop;");
                 self.line("  end");
                 self.line("end");
-                self.out.push_str("`endif\n");
+                self.directive("`endif");
+                self.close_block();
             }
         }
     }
@@ -237,13 +276,33 @@ impl Printer<'_> {
         if !doc.is_empty() {
             self.line(&format!("// {doc}"));
         }
-        let lines = wrap(text, LINE - 2 * self.indent - head.len().min(40) - 1);
+        self.broken(head, text, ";");
+    }
+
+    /// Prints `head text end` over as many lines as the text needs.
+    fn broken(&mut self, head: &str, text: &str, end: &str) {
         let pad = " ".repeat(head.len().min(40));
-        let count = lines.len();
+        let lines = wrap(
+            text,
+            LINE.saturating_sub(2 * self.indent + head.len() + end.len()),
+        );
+        let last = lines.len() - 1;
         for (index, part) in lines.into_iter().enumerate() {
             let lead = if index == 0 { head } else { &pad };
-            let end = if index + 1 == count { ";" } else { "" };
+            let end = if index == last { end } else { "" };
             self.line(&format!("{lead}{part}{end}"));
+        }
+    }
+
+    /// What is right of `=`: an order among words in parentheses, so that `<=` looks like no assignment.
+    fn value(&mut self, consumer: &str, root: ExprId) -> String {
+        let text = self.expression(consumer, root);
+        match self.module.expr(root).op {
+            Op::Compare {
+                compare: Compare::Le,
+                ..
+            } => format!("({text})"),
+            _ => text,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Statements of more than one line: `case`, registers, memories and children.
 
 use super::expression::Place;
-use super::text::{comment, literal, range, wrap};
+use super::text::{comment, literal, range};
 use super::{LINE, Printer};
 use crate::hdl::expr::{ExprId, SignalId};
 use crate::hdl::module::{Item, SignalKind, Update};
@@ -24,17 +24,19 @@ impl Printer<'_> {
         let selector_text = texts.next().expect("one text per root");
         let otherwise_text = texts.next().expect("one text per root");
         let width = module.expr(selector).width;
+        self.open_block();
         let declaration = format!("reg{} {name};", range(signal.ty.width));
         self.line(&format!("{declaration}{}", comment(&signal.doc)));
         self.line("always @(*) begin");
         self.line(&format!("  case ({selector_text})"));
         for ((number, _), text) in arms.iter().zip(texts) {
             let number = literal(&BigUint::from(*number), width);
-            self.line(&format!("    {number}: {name} = {text};"));
+            self.broken(&format!("    {number}: {name} = "), &text, ";");
         }
-        self.line(&format!("    default: {name} = {otherwise_text};"));
+        self.broken(&format!("    default: {name} = "), &otherwise_text, ";");
         self.line("  endcase");
         self.line("end");
+        self.close_block();
     }
 
     pub(super) fn registers(&mut self, updates: &[Update]) {
@@ -42,10 +44,10 @@ impl Printer<'_> {
         let mut written = Vec::new();
         for update in updates {
             let name = &module.signal(update.register).name;
-            let prefix = format!("{}_d", name.trim_end_matches("_q"));
+            let prefix = name.trim_end_matches("_q");
             let mut roots = vec![(update.next, Place::Alone)];
             roots.extend(update.enable.map(|e| (e, Place::Alone)));
-            let mut texts = self.expressions(&prefix, &roots).into_iter();
+            let mut texts = self.expressions(prefix, &roots).into_iter();
             let next = texts.next().expect("one text per root");
             written.push((name.clone(), next, texts.next()));
         }
@@ -62,6 +64,7 @@ impl Printer<'_> {
                 }
             })
             .collect();
+        self.open_block();
         if reset.is_empty() {
             self.line("always @(posedge clk_i) begin");
         } else {
@@ -90,6 +93,7 @@ impl Printer<'_> {
             self.indent -= 1;
         }
         self.line("end");
+        self.close_block();
     }
 
     fn update_group(&mut self, enable: Option<&str>, updates: &[(String, String, Option<String>)]) {
@@ -143,6 +147,7 @@ impl Printer<'_> {
         ]
         .map(|id| (id, Place::Alone));
         let texts = self.expressions(&name, &roots);
+        self.open_block();
         self.line("always @(posedge clk_i) begin");
         self.line(&format!(
             "  if ({}) {name}[{}] <= {};",
@@ -153,6 +158,7 @@ impl Printer<'_> {
             texts[3], texts[4]
         ));
         self.line("end");
+        self.close_block();
     }
 
     pub(super) fn register_file(&mut self, item: &Item) {
@@ -173,12 +179,14 @@ impl Printer<'_> {
         let roots = [*write_enable, *write_address, *write_data, *read_address]
             .map(|id| (id, Place::Alone));
         let texts = self.expressions(&name, &roots);
+        self.open_block();
         self.line("always @(posedge clk_i) begin");
         self.line(&format!(
             "  if ({}) {name}[{}] <= {};",
             texts[0], texts[1], texts[2]
         ));
         self.line("end");
+        self.close_block();
         self.statement(&head, &format!("{name}[{}]", texts[3]), "");
     }
 
@@ -215,27 +223,14 @@ impl Printer<'_> {
             connections.push((port.name.clone(), text));
         }
         let widest = connections.iter().map(|c| c.0.len()).max().unwrap_or(0);
+        self.open_block();
         self.line(&format!("{} {name} (", child.name));
         let count = connections.len();
         for (index, (port, text)) in connections.into_iter().enumerate() {
             let comma = if index + 1 == count { "" } else { "," };
-            let head = format!("  .{port:widest$} (");
-            let lines = wrap(&text, LINE.saturating_sub(head.len() + 2 * self.indent + 3));
-            let last = lines.len() - 1;
-            for (number, part) in lines.into_iter().enumerate() {
-                let lead = if number == 0 {
-                    head.clone()
-                } else {
-                    " ".repeat(head.len())
-                };
-                let end = if number == last {
-                    format!("){comma}")
-                } else {
-                    String::new()
-                };
-                self.line(&format!("{lead}{part}{end}"));
-            }
+            self.broken(&format!("  .{port:widest$} ("), &text, &format!("){comma}"));
         }
         self.line(");");
+        self.close_block();
     }
 }
