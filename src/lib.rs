@@ -33,6 +33,7 @@ pub mod hdl;
 pub mod numerics;
 pub mod perf;
 pub mod synth;
+pub mod tools;
 pub mod workload;
 
 #[path = "../testbenches/mod.rs"]

@@ -83,6 +83,7 @@ mod tests {
     use super::*;
     use crate::cosim::{BenchError, CosimError, DesignStopped, Fault};
     use crate::engine::LayerError;
+    use crate::tools::ToolError;
 
     #[test]
     fn engine_errors_are_input_environment_or_a_failed_check() {
@@ -91,10 +92,10 @@ mod tests {
             limit: 32,
             config: "tiny".into(),
         };
-        let tool = CosimError::ToolMissing {
+        let tool = CosimError::Tool(ToolError::Missing {
             tool: "verilator".into(),
             source: std::io::ErrorKind::NotFound.into(),
-        };
+        });
         let stopped = BenchError {
             design: "core".into(),
             seed: 1,

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{CosimError, Design, Direction, Simulator, cache, tools};
+use super::{CosimError, Design, Direction, Simulator, cache};
+use crate::tools;
 
 const RUNTIME_HEADER: &str = include_str!("cpp/runtime.h");
 const RUNTIME_SOURCE: &str = include_str!("cpp/runtime.cpp");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::tools::ToolError;
+
 /// The environment cannot build or run a simulation. Commands map every variant to exit status 3.
 #[derive(Debug, thiserror::Error)]
 pub enum CosimError {
@@ -13,24 +15,9 @@ pub enum CosimError {
         /// What is wrong.
         reason: String,
     },
-    /// Verilator or the C++ compiler could not be started.
-    #[error("cannot run `{}`: {source}; install it (scripts/setup does) or put it on the PATH", tool.display())]
-    ToolMissing {
-        /// The program.
-        tool: PathBuf,
-        /// Why it did not start.
-        source: std::io::Error,
-    },
-    /// Verilator or the C++ compiler ran and failed.
-    #[error("`{command}` failed ({status}):\n{output}")]
-    ToolFailed {
-        /// The command line.
-        command: String,
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// The last lines it wrote.
-        output: String,
-    },
+    /// Verilator or the C++ compiler could not be started, or failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
     /// The cache of built simulations cannot be used.
     #[error("simulation cache `{}`: {source}; name a writable folder in SPATTEN_CACHE", path.display())]
     Cache {

@@ -39,7 +39,6 @@ mod sink;
 mod source;
 mod stalls;
 mod stream;
-mod tools;
 
 pub use bench::{Bench, SinkId, SourceId};
 pub use build::{Build, Tracing, Verilator};

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+
+use crate::tools::ToolError;
 
 /// Why blocks could not be synthesised or timed.
 #[derive(Debug, thiserror::Error)]
@@ -49,24 +50,9 @@ pub enum SynthError {
         /// What the system said.
         source: io::Error,
     },
-    /// Yosys or OpenSTA could not be started.
-    #[error("cannot run `{tool}`: {source}; install it (scripts/setup does) or put it on the PATH")]
-    ToolMissing {
-        /// The program.
-        tool: String,
-        /// Why it did not start.
-        source: io::Error,
-    },
-    /// Yosys or OpenSTA ran and failed.
-    #[error("`{command}` failed ({status}):\n{output}")]
-    ToolFailed {
-        /// The command line.
-        command: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// The last lines it wrote.
-        output: String,
-    },
+    /// Yosys or OpenSTA could not be started, or failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
 }
 
 impl SynthError {

@@ -11,15 +11,15 @@
 //!
 //! A parent's netlist refers to those of its children, so 512 multipliers cost the time of one. Area and cells of a
 //! block are sums over its instances. Memories are macros in a real chip: they stay black boxes, their area and the
-//! paths through them are left out, and each result lists them (decisions, section 6).
+//! paths through them are left out, and each result lists them (`docs/decisions.md`, section 6).
 //!
 //! The figures are from before layout: wires have no load, the clock no skew.
 
 mod blocks;
 mod error;
+mod files;
 mod library;
 mod timing;
-mod tools;
 mod yosys;
 
 pub use blocks::FAMILIES;
@@ -106,7 +106,7 @@ pub fn run(
     );
     for module in plan.logic.iter().chain(&plan.memories) {
         let file = yosys::source_file(&module.name);
-        tools::write(folder, &file, &verilog(module, &origin))?;
+        files::write(folder, &file, &verilog(module, &origin))?;
     }
     yosys::write_shared_files(folder, &options.library)?;
 

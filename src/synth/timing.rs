@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::yosys::{LIBERTY, REGISTER_SUFFIX, netlist_file};
-use super::{SynthError, tools};
+use super::{SynthError, files};
 use crate::hdl::Module;
 
 /// The path with the least slack.
@@ -30,9 +30,9 @@ pub(super) fn worst_path(
 ) -> Result<Option<WorstPath>, SynthError> {
     let name = &module.name;
     let script_file = format!("{name}.tcl");
-    tools::write(folder, &script_file, &script(folder, module, clock_ns))?;
-    let report = tools::run(folder, "sta", &["-no_splash", "-exit", &script_file])?;
-    tools::write(folder, &format!("{name}.timing"), &report)?;
+    files::write(folder, &script_file, &script(folder, module, clock_ns))?;
+    let report = files::run(folder, "sta", &["-no_splash", "-exit", &script_file])?;
+    files::write(folder, &format!("{name}.timing"), &report)?;
     Ok(read_report(&report))
 }
 

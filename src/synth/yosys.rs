@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::library::input_driver;
-use super::{CellLibrary, SynthError, tools};
+use super::{CellLibrary, SynthError, files};
 use crate::hdl::{Item, Module};
 
 /// The Liberty file of the run.
@@ -53,13 +53,13 @@ pub(super) fn netlist_file(module: &str) -> String {
 pub(super) fn write_shared_files(folder: &Path, library: &CellLibrary) -> Result<(), SynthError> {
     let liberty = fs::read_to_string(&library.liberty)
         .map_err(|source| SynthError::folder(&library.liberty, source))?;
-    tools::write(folder, LIBERTY, &liberty)?;
-    tools::write(folder, ABC_SCRIPT, ABC_COMMANDS)?;
+    files::write(folder, LIBERTY, &liberty)?;
+    files::write(folder, ABC_SCRIPT, ABC_COMMANDS)?;
     let mut constraints = format!("set_load {PORT_LOAD_FF}\n");
     if let Some(driver) = input_driver(&liberty) {
         constraints = format!("set_driving_cell {driver}\n{constraints}");
     }
-    tools::write(folder, ABC_CONSTRAINTS, &constraints)
+    files::write(folder, ABC_CONSTRAINTS, &constraints)
 }
 
 /// What a netlist is made of.
@@ -105,10 +105,10 @@ write_verilog -noattr -noexpr -simple-lhs {netlist}
 "
     );
     let script_file = format!("{name}.ys");
-    tools::write(folder, &script_file, &script)?;
+    files::write(folder, &script_file, &script)?;
     let log = format!("{name}.log");
-    tools::run(folder, "yosys", &["-q", "-l", &log, &script_file])?;
-    Ok(read_statistics(&tools::read(folder, &report)?))
+    files::run(folder, "yosys", &["-q", "-l", &log, &script_file])?;
+    Ok(read_statistics(&files::read(folder, &report)?))
 }
 
 fn collect_children<'m>(items: &'m [Item], names: &mut Vec<&'m str>) {

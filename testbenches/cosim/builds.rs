@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use spatten::cosim::{CosimError, Design, Direction, Tracing, Verilator};
+use spatten::tools::ToolError;
 
 use super::counter;
 
@@ -32,9 +33,9 @@ fn a_syntax_error_reports_the_command_and_its_last_lines() {
     broken.sources[0].text.push_str("module ;\n");
     let (cache, verilator) = fresh_cache();
     let error = verilator.build(&broken, Tracing::Off).unwrap_err();
-    let CosimError::ToolFailed {
+    let CosimError::Tool(ToolError::Failed {
         command, output, ..
-    } = &error
+    }) = &error
     else {
         panic!("{error}")
     };
@@ -70,7 +71,7 @@ fn a_missing_tool_is_named() {
     };
     let error = verilator.build(&counter(), Tracing::Off).unwrap_err();
     assert!(
-        matches!(&error, CosimError::ToolMissing { tool, .. } if *tool == nowhere),
+        matches!(&error, CosimError::Tool(ToolError::Missing { tool, .. }) if *tool == nowhere),
         "{error}"
     );
     let nowhere = PathBuf::from("/nonexistent/g++");
@@ -80,7 +81,7 @@ fn a_missing_tool_is_named() {
     };
     let error = verilator.build(&counter(), Tracing::Off).unwrap_err();
     assert!(
-        matches!(&error, CosimError::ToolMissing { tool, .. } if *tool == nowhere),
+        matches!(&error, CosimError::Tool(ToolError::Missing { tool, .. }) if *tool == nowhere),
         "{error}"
     );
 }
