@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use super::{ConfigArgs, Failure, print, print_json, progress};
-use crate::handoff::output::OutputError;
+use crate::handoff::output::PendingFile;
 use crate::testbenches::{self, BenchError, Options, Report, Testbench};
 
 #[derive(clap::Args, Debug)]
@@ -33,11 +33,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let chosen = choose(&args.block)?;
-    check_trace(args, &chosen)?;
+    let trace = trace_file(args, &chosen)?;
     let options = Options {
         cases: args.cases as usize,
         seed: args.seed,
-        trace: args.trace.clone(),
+        trace: trace.as_ref().map(PendingFile::path),
     };
     if !args.json {
         print(&format!("seed {}\n", args.seed))?;
@@ -60,6 +60,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Of a failed block too: that is when waveforms are looked at.
+    trace.map_or(Ok(()), PendingFile::finish)?;
 
     let failed = outcomes.iter().filter(|(_, outcome)| outcome.is_err());
     let failed = failed.count();
@@ -115,15 +117,16 @@ fn unknown_block(name: &str, all: &[Testbench]) -> Failure {
     ))
 }
 
-fn check_trace(args: &Args, chosen: &[Testbench]) -> Result<(), Failure> {
+/// The waveforms' file, if any are wanted, not in its place yet.
+fn trace_file(args: &Args, chosen: &[Testbench]) -> Result<Option<PendingFile>, Failure> {
     match &args.trace {
         Some(file) if chosen.len() > 1 => Err(Failure::Input(anyhow!(
             "--trace {}: holds one block's waveforms, but --block names {}; name one",
             file.display(),
             chosen.len()
         ))),
-        Some(file) if file.is_dir() => Err(OutputError::NotAFile(file.clone()).into()),
-        _ => Ok(()),
+        Some(file) => Ok(Some(PendingFile::new(file)?)),
+        None => Ok(None),
     }
 }
 

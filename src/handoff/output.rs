@@ -138,6 +138,59 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), OutputError> {
     aside.replace_file(&place).map_err(failed)
 }
 
+/// A file that another program writes piece by piece: aside until [`PendingFile::finish`] puts it in its place. Dropped
+/// before that, it leaves no trace.
+///
+/// Something that exists and is neither file nor folder, such as `/dev/null`, is written in place.
+pub struct PendingFile {
+    target: PathBuf,
+    aside: Option<(Aside, Place)>,
+}
+
+impl PendingFile {
+    /// Prepares the place and changes nothing that stands there.
+    ///
+    /// # Errors
+    /// [`OutputError`] when [`write_file`] would refuse it.
+    pub fn new(target: &Path) -> Result<PendingFile, OutputError> {
+        let failed = |error: io::Error| OutputError::from_io(target, error);
+        let aside = match fs::metadata(target) {
+            Ok(existing) if existing.is_dir() => {
+                return Err(OutputError::NotAFile(target.to_path_buf()));
+            }
+            Ok(existing) if !existing.is_file() => None,
+            _ => {
+                let place = Place::find(target)?;
+                Some((Aside::folder(&place).map_err(failed)?, place))
+            }
+        };
+        let target = target.to_path_buf();
+        Ok(PendingFile { target, aside })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> PathBuf {
+        match &self.aside {
+            Some((aside, place)) => aside.path.join(&place.name),
+            None => self.target.clone(),
+        }
+    }
+
+    /// Puts the written file in its place; without one, whatever stood there stays.
+    ///
+    /// # Errors
+    /// [`OutputError`]; the place is then as it was before.
+    pub fn finish(self) -> Result<(), OutputError> {
+        let is_written = self.path().exists();
+        match self.aside {
+            Some((aside, place)) if is_written => aside
+                .replace_file(&place)
+                .map_err(|error| OutputError::from_io(&self.target, error)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Refuses what [`write_file`] would refuse, so that it is known before the work that makes the content: a target
 /// that is a folder or cannot be written, or that is the file `input`, by whatever path or link. Changes nothing.
 ///

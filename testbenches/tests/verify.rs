@@ -1,5 +1,9 @@
 //! The command `spatten verify` as scripts meet it.
 
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
@@ -50,6 +54,93 @@ fn a_trace_is_written_for_one_block() {
         .assert()
         .success();
     assert!(std::fs::metadata(&file).unwrap().len() > 1000);
+}
+
+#[test]
+fn an_interrupt_leaves_the_earlier_trace_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.fst");
+    std::fs::write(&file, "earlier").unwrap();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("spatten"))
+        .args(["verify", "-c", "tiny", "--block", "weights", "--cases"])
+        .args(["300000", "--trace"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Verilator has opened the waveforms beside the place that they are meant for.
+    let start = Instant::now();
+    while !holds_waveforms(folder.path()) {
+        assert_eq!(child.try_wait().unwrap(), None, "the command has ended");
+        assert!(start.elapsed() < Duration::from_secs(120), "no waveforms");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = child.id().to_string();
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "earlier");
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "files beside the trace");
+}
+
+/// Whether a folder in `folder` holds anything.
+fn holds_waveforms(folder: &Path) -> bool {
+    let folders = std::fs::read_dir(folder).unwrap().flatten();
+    folders
+        .filter_map(|entry| std::fs::read_dir(entry.path()).ok())
+        .any(|mut files| files.next().is_some())
+}
+
+/// A folder for the front of PATH whose `verilator` reads the weights' Verilog with a fault in it.
+fn faulty_verilator() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    // The carry of a row goes on into the next one.
+    let script = r#"#!/bin/sh
+for file in spatten_weights*.v; do
+    [ ! -e "$file" ] || sed -i 's/line_last_q ? CARRY_START/!line_last_q ? CARRY_START/' "$file"
+done
+PATH=${PATH#*:}
+exec verilator "$@"
+"#;
+    let program = folder.path().join("verilator");
+    std::fs::write(&program, script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, executable).unwrap();
+    folder
+}
+
+#[test]
+fn a_block_that_differs_from_its_model_has_status_1_and_the_others_still_run() {
+    let tools = faulty_verilator();
+    let mut path = tools.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let faulty = |args: &[&str]| {
+        let mut command = verify(&["--block", "exponent", "--block", "weights", "--cases", "50"]);
+        // Builds of its own: the faulty one must not be found by anybody else.
+        command.args(args).env("PATH", &path);
+        command.env("SPATTEN_CACHE", tools.path().join("cache"));
+        command.assert().code(1)
+    };
+    faulty(&[])
+        .stdout(contains("exponent             ok"))
+        .stdout(contains("weights              FAILED"))
+        .stdout(ends_with("1 passed, 1 failed\n"))
+        .stderr(contains("1 of 2 testbenches failed"));
+
+    let output = faulty(&["--json"]).get_output().stdout.clone();
+    let json: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &1.into()));
+    let error = json["blocks"][1]["error"].as_str().unwrap();
+    assert!(
+        error.contains("seed 1") && error.contains("lane"),
+        "{error}"
+    );
 }
 
 #[test]
