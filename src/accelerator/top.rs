@@ -214,13 +214,16 @@ impl Block for AttentionCore {
         u_query_key
             .feed("row", query)
             .feed("line", u_keys.stream("line"));
+        let [score, maximum] = ["score", "maximum"].map(|channel| u_query_key.stream(channel));
 
         m.section("weights");
         let u_softmax = m.instance("u_softmax", &self.softmax());
         u_softmax
-            .feed("score", u_query_key.stream("score"))
-            .feed("maximum", u_query_key.stream("maximum"))
+            .feed("score", score)
+            .feed("maximum", maximum)
             .feed("scale", scale);
+        let [weight, reciprocal] =
+            ["weight", "reciprocal"].map(|channel| u_softmax.stream(channel));
 
         m.section("outputs");
         let u_values = m.instance("u_value_buffer", &values);
@@ -238,9 +241,9 @@ impl Block for AttentionCore {
         let u_prob_value = m.instance("u_prob_value", &self.prob_value());
         u_prob_value
             .feed("row", prob_row)
-            .feed("weight", u_softmax.stream("weight"))
+            .feed("weight", weight)
             .feed("line", value_line)
-            .feed("reciprocal", u_softmax.stream("reciprocal"));
+            .feed("reciprocal", reciprocal);
         out.connect(u_prob_value.stream("out"));
     }
 }

@@ -185,9 +185,12 @@ impl LanePacker {
         let pieces: Vec<_> = (0..parts)
             .map(|p| {
                 let earlier = held.slice(p * size, size);
-                let here = part
-                    .is(p as u64)
-                    .select(group.slice(0, size), m.lit(0, size));
+                let group = group.slice(0, size);
+                // No part comes before the first, and after the last the line leaves.
+                let here = match p {
+                    0 => group,
+                    _ => part.is(p as u64).select(group, m.lit(0, size)),
+                };
                 if p + 1 == parts {
                     return here;
                 }

@@ -54,9 +54,7 @@ module spatten_lane_packer_m64_d32_64_l2_w30 (
   reg [59:0] line_q;
   reg last_q;
   // line after this step
-  wire [59:0] line = in_level_i ? {
-                       part_q ? in_data_i[29:0] : 30'd0, part_q ? line_q[29:0] : !part_q ? in_data_i[29:0] : 30'd0
-                     }
+  wire [59:0] line = in_level_i ? {part_q ? in_data_i[29:0] : 30'd0, part_q ? line_q[29:0] : in_data_i[29:0]}
                      : in_data_i;
   assign out_valid_o = full_q;
   assign out_data_o = line_q;

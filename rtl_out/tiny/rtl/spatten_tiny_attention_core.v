@@ -174,6 +174,14 @@ module spatten_tiny_attention_core (
   wire key_buffer_line_ready;
   wire query_key_line_ready;
   assign key_buffer_line_ready = query_key_line_ready;
+  wire query_key_score_valid;
+  wire [65:0] query_key_score_data;
+  wire [1:0] query_key_score_live;
+  wire query_key_score_last;
+  wire query_key_score_ready;
+  wire query_key_maximum_valid;
+  wire [32:0] query_key_maximum_data;
+  wire query_key_maximum_ready;
 
   spatten_line_buffer_m64_d32_64_w12_n32_k32 u_key_buffer (
     .clk_i         (clk_i),
@@ -193,22 +201,6 @@ module spatten_tiny_attention_core (
     .line_live_o   (key_buffer_line_live),
     .line_last_o   (key_buffer_line_last)
   );
-
-  // ---- weights -----------------------------------------------------------------
-  wire query_key_score_valid;
-  wire [65:0] query_key_score_data;
-  wire [1:0] query_key_score_live;
-  wire query_key_score_last;
-  wire query_key_score_ready;
-  wire softmax_score_ready;
-  assign query_key_score_ready = softmax_score_ready;
-  wire query_key_maximum_valid;
-  wire [32:0] query_key_maximum_data;
-  wire query_key_maximum_ready;
-  wire softmax_maximum_ready;
-  assign query_key_maximum_ready = softmax_maximum_ready;
-  wire softmax_scale_ready;
-  assign scale_fifo_out_ready = softmax_scale_ready;
 
   spatten_query_key_m64_d32_64_q12_k12_l2 u_query_key (
     .clk_i           (clk_i),
@@ -232,40 +224,20 @@ module spatten_tiny_attention_core (
     .maximum_data_o  (query_key_maximum_data)
   );
 
-  // ---- outputs -----------------------------------------------------------------
-  wire value_buffer_fill_ready;
-  assign value_ready_o = value_buffer_fill_ready;
-  wire value_buffer_row_ready;
-  assign value_row_fifo_out_ready = value_buffer_row_ready;
-  wire value_buffer_line_valid;
-  wire [767:0] value_buffer_line_data;
-  wire [1:0] value_buffer_line_live;
-  wire value_buffer_line_last;
-  wire value_buffer_line_ready;
-  wire [1:0] value_live_unused = value_buffer_line_live;  // dead keys have weight zero
-  wire prob_value_row_ready;
-  assign prob_row_fifo_out_ready = prob_value_row_ready;
+  // ---- weights -----------------------------------------------------------------
+  wire softmax_score_ready;
+  assign query_key_score_ready = softmax_score_ready;
+  wire softmax_maximum_ready;
+  assign query_key_maximum_ready = softmax_maximum_ready;
+  wire softmax_scale_ready;
+  assign scale_fifo_out_ready = softmax_scale_ready;
   wire softmax_weight_valid;
   wire [31:0] softmax_weight_data;
   wire softmax_weight_ready;
-  wire prob_value_weight_ready;
-  assign softmax_weight_ready = prob_value_weight_ready;
-  wire prob_value_line_ready;
-  assign value_buffer_line_ready = prob_value_line_ready;
   wire softmax_reciprocal_valid;
   wire [17:0] softmax_reciprocal_r;
   wire [4:0] softmax_reciprocal_k;
   wire softmax_reciprocal_ready;
-  wire prob_value_reciprocal_ready;
-  assign softmax_reciprocal_ready = prob_value_reciprocal_ready;
-  wire prob_value_out_valid;
-  wire [63:0] prob_value_out_data;
-  wire prob_value_out_last;
-  wire prob_value_out_ready;
-  assign out_valid_o = prob_value_out_valid;
-  assign out_data_o = prob_value_out_data;
-  assign out_last_o = prob_value_out_last;
-  assign prob_value_out_ready = out_ready_i;
 
   spatten_softmax_s33_l2_n32_r4 u_softmax (
     .clk_i              (clk_i),
@@ -291,6 +263,34 @@ module spatten_tiny_attention_core (
     .reciprocal_r_o     (softmax_reciprocal_r),
     .reciprocal_k_o     (softmax_reciprocal_k)
   );
+
+  // ---- outputs -----------------------------------------------------------------
+  wire value_buffer_fill_ready;
+  assign value_ready_o = value_buffer_fill_ready;
+  wire value_buffer_row_ready;
+  assign value_row_fifo_out_ready = value_buffer_row_ready;
+  wire value_buffer_line_valid;
+  wire [767:0] value_buffer_line_data;
+  wire [1:0] value_buffer_line_live;
+  wire value_buffer_line_last;
+  wire value_buffer_line_ready;
+  wire [1:0] value_live_unused = value_buffer_line_live;  // dead keys have weight zero
+  wire prob_value_row_ready;
+  assign prob_row_fifo_out_ready = prob_value_row_ready;
+  wire prob_value_weight_ready;
+  assign softmax_weight_ready = prob_value_weight_ready;
+  wire prob_value_line_ready;
+  assign value_buffer_line_ready = prob_value_line_ready;
+  wire prob_value_reciprocal_ready;
+  assign softmax_reciprocal_ready = prob_value_reciprocal_ready;
+  wire prob_value_out_valid;
+  wire [63:0] prob_value_out_data;
+  wire prob_value_out_last;
+  wire prob_value_out_ready;
+  assign out_valid_o = prob_value_out_valid;
+  assign out_data_o = prob_value_out_data;
+  assign out_last_o = prob_value_out_last;
+  assign prob_value_out_ready = out_ready_i;
 
   spatten_line_buffer_m64_d32_64_w12_n32_k32 u_value_buffer (
     .clk_i         (clk_i),
