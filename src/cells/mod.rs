@@ -1,4 +1,13 @@
 //! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
+//!
+//! - between stages: [`spill_register`], [`fifo`], [`sram_fifo`], [`fork`], [`join`], [`arbiter`]
+//! - within a stage: [`credits`], [`delay`], [`lane_packer`], [`lane_unpacker`]
+//! - arithmetic: [`multiplier`], [`divider`], [`reciprocal`], [`exp2`], [`adder_tree`], [`max_tree`], [`popcount`],
+//!   [`prefix_sum`], [`zero_eliminator`]
+//! - memory: [`sram`]
+//!
+//! No stage uses [`arbiter`], [`join`], [`spill_register`], [`popcount`], [`prefix_sum`] and [`zero_eliminator`] yet:
+//! they are for pruning and for the fetcher, and tested and proved like the others.
 
 pub mod adder_tree;
 pub mod arbiter;

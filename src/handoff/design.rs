@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// Clock period that the constraints ask for: the project's target on a 130 nm library (decisions, section 6).
+/// Clock period that the constraints ask for: the project's target on a 130 nm library (`docs/decisions.md`, section 6).
 pub const CLOCK_NS: f64 = 3.3;
 
 /// The memory inventory's file name.

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::engine::EngineError;
 use crate::handoff::design;
 
-/// Seconds that the generator may take at the published size (decisions, section 6).
+/// Seconds that the generator may take at the published size (`docs/decisions.md`, section 6).
 const TARGET_SECONDS: f64 = 1.0;
 /// Runs: the first warms up caches, and the median of an odd number is one of them.
 const RUNS: usize = 9;

@@ -19,7 +19,7 @@ const HEADS: usize = 144;
 /// Most scores of one run, which cuts the heads of long rows.
 const SCORES: usize = 1 << 21;
 const SEED: u64 = 1;
-/// Cycles per second that a simulation of the published size should reach (decisions, section 6).
+/// Cycles per second that a simulation of the published size should reach (`docs/decisions.md`, section 6).
 const TARGET_CYCLES_PER_SECOND: f64 = 40_000.0;
 
 pub(super) const UTILISATION: Benchmark = Benchmark {

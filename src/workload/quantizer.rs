@@ -1,4 +1,4 @@
-//! From a model's float tensors to the integer operands of a layer (decisions, section 1): linear symmetric
+//! From a model's float tensors to the integer operands of a layer (`docs/decisions.md`, section 1): linear symmetric
 //! codes with one step per layer and head, after an optional conditioning of K that costs no hardware.
 
 use std::f64::consts::LOG2_E;

@@ -4,6 +4,7 @@ mod any_config;
 mod attention_faults;
 mod benches;
 mod design;
+mod docs;
 mod emitted;
 mod formal;
 mod hdl_mistakes;

@@ -1,4 +1,4 @@
-//! Golden model of the weighted sum of V and its normalisation (decisions, section 1).
+//! Golden model of the weighted sum of V and its normalisation (`docs/decisions.md`, section 1).
 
 use crate::cells::reciprocal::golden::Reciprocal;
 use crate::numerics::{

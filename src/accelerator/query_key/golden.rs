@@ -1,4 +1,4 @@
-//! Golden model of the scores s = (Q . K_msb) << 4 and their maximum (decisions, section 1).
+//! Golden model of the scores s = (Q . K_msb) << 4 and their maximum (`docs/decisions.md`, section 1).
 
 use crate::numerics::{Formats, KEY_LSB_BITS, fits_signed};
 

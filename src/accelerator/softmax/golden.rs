@@ -1,4 +1,4 @@
-//! Golden model of the softmax of one row (decisions, section 1): scores to exponentials, their sum, and the
+//! Golden model of the softmax of one row (`docs/decisions.md`, section 1): scores to exponentials, their sum, and the
 //! 16-bit weights for V.
 //!
 //! The division by the sum is left to `prob_value`, which scales each finished output once.

@@ -1,5 +1,5 @@
 //! Golden model of e = 2^-x: a table over one octave, a straight line between its entries, and a right
-//! shift by the integer part of x (decisions, section 1).
+//! shift by the integer part of x (`docs/decisions.md`, section 1).
 //!
 //! To change the exponential's shape, change `balanced_value`, and for its accuracy [`TABLE_INDEX_BITS`] and
 //! [`SLOPE_BITS`] with it: the model and the hardware both take their entries from [`table`].

@@ -1,4 +1,4 @@
-//! Golden model of 1/S as `r * 2^-(k + 18)`: exact integer division, rounded down (decisions, section 1).
+//! Golden model of 1/S as `r * 2^-(k + 18)`: exact integer division, rounded down (`docs/decisions.md`, section 1).
 
 use crate::numerics::{RECIPROCAL_BITS, SUM_BITS};
 
