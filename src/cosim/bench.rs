@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::fault::{BenchError, Fault, Place, StuckStream};
+use super::memory::{AxiChannels, AxiLimits, AxiSlave, MemoryPort};
 use super::probe::probe;
 use super::sink::StreamSink;
 use super::source::StreamSource;
@@ -41,6 +42,7 @@ pub struct Bench {
     simulator: Simulator,
     sources: Vec<StreamSource>,
     sinks: Vec<StreamSink>,
+    memories: Vec<MemoryPort>,
     seed: u64,
     random: ChaCha8Rng,
     reset_end: u64,
@@ -54,6 +56,10 @@ pub struct SourceId(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkId(usize);
 
+/// A memory behind a port of one bench's design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryId(usize);
+
 impl Bench {
     /// A bench without streams; `seed` decides all stalls.
     pub fn new(simulator: Simulator, seed: u64) -> Self {
@@ -62,6 +68,7 @@ impl Bench {
             simulator,
             sources: Vec::new(),
             sinks: Vec::new(),
+            memories: Vec::new(),
             seed,
             random: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -98,12 +105,35 @@ impl Bench {
         SinkId(self.sinks.len() - 1)
     }
 
+    /// Attaches a memory to the AXI4 port `<name>_ar_valid_o`, `<name>_r_valid_i` and so on (without a name:
+    /// `ar_valid_o`), whose transfers must keep `limits`.
+    ///
+    /// # Panics
+    /// When a port is missing or has another width.
+    #[track_caller]
+    pub fn memory(
+        &mut self,
+        name: &str,
+        channels: AxiChannels,
+        limits: AxiLimits,
+        slave: AxiSlave,
+    ) -> MemoryId {
+        let noise = || self.hesitation();
+        let mut memory = MemoryPort::new(&self.simulator, name, channels, limits, slave, noise);
+        memory.clear(&mut self.simulator);
+        self.memories.push(memory);
+        MemoryId(self.memories.len() - 1)
+    }
+
+    /// The memory behind a port.
+    pub fn slave(&mut self, memory: MemoryId) -> &mut AxiSlave {
+        &mut self.memories[memory.0].slave
+    }
+
     /// Random numbers of a stream's own; the bench itself uses stream 0.
     fn hesitation(&self) -> Hesitation {
-        Hesitation::new(
-            self.seed,
-            1 + (self.sources.len() + self.sinks.len()) as u64,
-        )
+        let streams = self.sources.len() + self.sinks.len() + self.memories.len();
+        Hesitation::new(self.seed, 1 + streams as u64)
     }
 
     /// Sets how a source hesitates; at first it never does.
@@ -213,7 +243,8 @@ impl Bench {
     }
 
     /// Asserts reset at once, holds it for `cycles` cycles and releases it. Every word that is queued, under way or
-    /// awaited is forgotten, and so are cycle stamps and collected words.
+    /// awaited is forgotten, and so are cycle stamps, collected words and the bursts and seeded faults of memories;
+    /// their content stays.
     ///
     /// # Errors
     /// [`BenchError`] when an output stream is valid during reset, or the design stops.
@@ -223,6 +254,9 @@ impl Bench {
         }
         for sink in &mut self.sinks {
             sink.clear(&mut self.simulator);
+        }
+        for memory in &mut self.memories {
+            memory.clear(&mut self.simulator);
         }
         self.hold_reset(cycles).map_err(|fault| self.error(fault))
     }
@@ -240,9 +274,11 @@ impl Bench {
     }
 
     fn check_reset(&self) -> Result<(), Fault> {
-        self.sinks
-            .iter()
-            .try_for_each(|sink| sink.check_reset(&self.simulator))
+        let simulator = &self.simulator;
+        let mut sinks = self.sinks.iter();
+        sinks.try_for_each(|sink| sink.check_reset(simulator))?;
+        let mut memories = self.memories.iter();
+        memories.try_for_each(|memory| memory.check_reset(simulator))
     }
 
     /// Runs one cycle.
@@ -261,16 +297,22 @@ impl Bench {
         for sink in &mut self.sinks {
             sink.drive(simulator);
         }
+        for memory in &mut self.memories {
+            memory.drive(simulator);
+        }
         simulator.settle()?;
         let is_early = simulator.cycle() - self.reset_end < PROBED_CYCLES;
         if is_early || self.random.random_ratio(1, PROBE_INTERVAL) {
-            probe(simulator, &self.sources, &self.sinks)?;
+            probe(simulator, &self.sources, &self.sinks, &self.memories)?;
         }
         for source in &mut self.sources {
             source.observe(simulator);
         }
         for sink in &mut self.sinks {
             sink.observe(simulator)?;
+        }
+        for memory in &mut self.memories {
+            memory.observe(simulator)?;
         }
         Ok(simulator.tick()?)
     }

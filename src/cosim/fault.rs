@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::DesignStopped;
+use super::memory::AxiRule;
 
 /// A design failed on a bench. Commands map it to exit status 1.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,16 @@ pub enum Fault {
         word: usize,
         /// The broken rule.
         rule: Rule,
+    },
+    /// It, or the memory behind its port, broke a rule of AXI4 or of the project's ports.
+    #[error("memory port `{port}`, cycle {cycle}: {rule}")]
+    Axi {
+        /// The port.
+        port: String,
+        /// Clock cycle, from 0.
+        cycle: u64,
+        /// The broken rule.
+        rule: AxiRule,
     },
     /// An output changed with an input within the cycle, in a design that says this never happens.
     #[error(

@@ -7,6 +7,7 @@
 //!   transfer with its cycle, and checks the handshake: in every cycle, that valid and payload hold until the transfer
 //!   and that nothing is valid during reset; after a reset and now and then, that neither depends on a ready within
 //!   the cycle.
+//! - [`memory`]: memories behind a design's AXI4 ports, with their timing and their faults, and a protocol checker.
 //!
 //! An environment that fails (tools, cache, files) is a [`CosimError`]; a design that fails is a [`BenchError`].
 //!
@@ -32,6 +33,7 @@ mod error;
 mod fault;
 mod ffi;
 mod lanes;
+pub mod memory;
 mod module;
 mod probe;
 mod simulator;
@@ -39,8 +41,9 @@ mod sink;
 mod source;
 mod stalls;
 mod stream;
+mod watch;
 
-pub use bench::{Bench, SinkId, SourceId};
+pub use bench::{Bench, MemoryId, SinkId, SourceId};
 pub use build::{Build, Tracing, Verilator};
 pub use design::{Design, Direction, MAX_PORT_BITS, Port, PortId, Source};
 pub use error::{CosimError, DesignStopped};

@@ -4,6 +4,7 @@ use super::Simulator;
 use super::fault::{Fault, Place, Rule};
 use super::stalls::Hesitation;
 use super::stream::Channel;
+use super::watch::{Seen, Watch};
 
 /// What a bench's owner calls a value on a stream (token, head, ...).
 pub(super) type Explain = Box<dyn Fn(&Place) -> String + Send>;
@@ -23,17 +24,13 @@ pub(super) struct StreamSink {
     pub(super) total: usize,
     /// Cycle of each transfer since the last reset.
     pub(super) transfers: Vec<u64>,
-    /// The last cycle's word waits for ready.
-    waiting: bool,
-    previous: Vec<i64>,
-    word: Vec<i64>,
+    watch: Watch,
 }
 
 impl StreamSink {
     pub(super) fn new(channel: Channel, hesitation: Hesitation) -> Self {
         Self {
-            previous: vec![0; channel.lanes],
-            word: vec![0; channel.lanes],
+            watch: Watch::new(&channel),
             channel,
             hesitation,
             explain: None,
@@ -42,7 +39,6 @@ impl StreamSink {
             collected: Vec::new(),
             total: 0,
             transfers: Vec::new(),
-            waiting: false,
         }
     }
 
@@ -71,46 +67,10 @@ impl StreamSink {
 
     /// Checks the handshake, and takes the word of this cycle if there is one.
     pub(super) fn observe(&mut self, simulator: &Simulator) -> Result<(), Fault> {
-        if simulator.get(self.channel.valid) == 0 {
-            return if self.waiting {
-                Err(self.broken(simulator, Rule::ValidFell))
-            } else {
-                Ok(())
-            };
-        }
-        self.channel.read(simulator, &mut self.word);
-        if self.waiting {
-            self.check_held(simulator)?;
-        }
-        self.waiting = simulator.get(self.channel.ready) == 0;
-        if self.waiting {
-            self.previous.copy_from_slice(&self.word);
-            return Ok(());
-        }
-        self.take(simulator.cycle())
-    }
-
-    fn check_held(&self, simulator: &Simulator) -> Result<(), Fault> {
-        match self
-            .previous
-            .iter()
-            .zip(&self.word)
-            .position(|(from, to)| from != to)
-        {
-            None => Ok(()),
-            Some(index) => {
-                let (field, lane) = self.channel.locate(index);
-                let (from, to) = (self.previous[index], self.word[index]);
-                Err(self.broken(
-                    simulator,
-                    Rule::PayloadChanged {
-                        field: field.into(),
-                        lane,
-                        from,
-                        to,
-                    },
-                ))
-            }
+        match self.watch.observe(&self.channel, simulator) {
+            Ok(Seen::Moves) => self.take(simulator.cycle()),
+            Ok(Seen::Nothing | Seen::Waits) => Ok(()),
+            Err(rule) => Err(self.broken(simulator, rule)),
         }
     }
 
@@ -127,13 +87,13 @@ impl StreamSink {
             let expected = &self.expected[index * self.channel.lanes..][..self.channel.lanes];
             if let Some(value) = expected
                 .iter()
-                .zip(&self.word)
+                .zip(self.watch.word())
                 .position(|(golden, got)| golden != got)
             {
                 return Err(self.mismatch(cycle, index, value, expected[value]));
             }
         } else {
-            self.collected.extend_from_slice(&self.word);
+            self.collected.extend_from_slice(self.watch.word());
         }
         self.transfers.push(cycle);
         Ok(())
@@ -156,7 +116,7 @@ impl StreamSink {
             meaning,
             cycle,
             expected,
-            got: self.word[index],
+            got: self.watch.word()[index],
         }
     }
 
@@ -169,16 +129,7 @@ impl StreamSink {
         }
     }
 
-    /// The word that this cycle offers, if any.
-    pub(super) fn offer(&self, simulator: &Simulator) -> Option<Vec<i64>> {
-        (simulator.get(self.channel.valid) == 1).then(|| {
-            let mut word = vec![0; self.channel.lanes];
-            self.channel.read(simulator, &mut word);
-            word
-        })
-    }
-
-    pub(super) fn broken(&self, simulator: &Simulator, rule: Rule) -> Fault {
+    fn broken(&self, simulator: &Simulator, rule: Rule) -> Fault {
         Fault::Protocol {
             stream: self.channel.name.clone(),
             cycle: simulator.cycle(),
@@ -193,7 +144,8 @@ impl StreamSink {
         self.collected.clear();
         self.transfers.clear();
         self.hesitation.clear();
-        (self.compared, self.total, self.waiting) = (0, 0, false);
+        self.watch.clear();
+        (self.compared, self.total) = (0, 0);
         simulator.set(self.channel.ready, 0);
     }
 }

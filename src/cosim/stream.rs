@@ -133,6 +133,15 @@ impl Channel {
         }
     }
 
+    /// The word that this cycle offers, if any.
+    pub(super) fn offer(&self, simulator: &Simulator) -> Option<Vec<i64>> {
+        (simulator.get(self.valid) == 1).then(|| {
+            let mut word = vec![0; self.lanes];
+            self.read(simulator, &mut word);
+            word
+        })
+    }
+
     /// The field that value `index` of a word belongs to, and the lane within it.
     pub(super) fn locate(&self, index: usize) -> (&str, usize) {
         let (field, _, place) = self

@@ -1,6 +1,7 @@
 //! Co-simulation itself, on small designs written by hand.
 
 mod builds;
+mod memory;
 mod simulation;
 mod streams;
 
