@@ -1,8 +1,9 @@
 //! The emitted Verilog as other tools read it: Verilator's lint, Yosys and Icarus accept every block of the catalogue
 //! without a word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use spatten::accelerator::top::AttentionCore;
 use spatten::catalogue;
 use spatten::config::Config;
 use spatten::hdl::{elaborate, verilog};
@@ -109,4 +110,44 @@ fn icarus_reads_every_block_of_tiny() {
 #[test]
 fn icarus_reads_every_block_of_odd() {
     read_by_icarus("odd");
+}
+
+/// Widths of the signed comparisons in the C++ that Verilator makes of a preset's core.
+fn widths_of_signed_comparisons(preset: &str) -> BTreeSet<usize> {
+    let config = Config::load(preset, &[]).unwrap();
+    let core = elaborate(&AttentionCore::new(&config));
+    let folder = tempfile::tempdir().unwrap();
+    for module in core.hierarchy() {
+        let file = folder.path().join(format!("{}.v", module.name));
+        std::fs::write(file, verilog(&module, "Emitted for a test.")).unwrap();
+    }
+    let top = format!("{}.v", core.name);
+    let arguments = ["--cc", "-O3", "--Mdir", "model", "-y", ".", &top];
+    silent(folder.path(), "verilator", &arguments);
+    let mut widths = BTreeSet::new();
+    for file in std::fs::read_dir(folder.path().join("model")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for call in ["VL_GTS_", "VL_GTES_", "VL_LTS_", "VL_LTES_"] {
+            for rest in text.split(call).skip(1) {
+                let arguments = rest.split_once('(').expect("a call").1;
+                let width = arguments.split_once(',').expect("the width comes first").0;
+                widths.insert(width.parse().expect("a number"));
+            }
+        }
+    }
+    widths
+}
+
+/// With zeros above both of its words, Verilator 5.006 may compare fewer bits than there are and take the highest of
+/// them for the sign; the random modules are built without the optimisation that leads there (`hdl_property`), designs
+/// with it.
+#[test]
+fn verilator_compares_signed_words_at_their_full_width() {
+    for preset in ["tiny", "odd"] {
+        let config = Config::load(preset, &[]).unwrap();
+        let dot_bits = AttentionCore::new(&config).formats.dot_bits();
+        // Only dot products are compared: for the maximum.
+        let widths = widths_of_signed_comparisons(preset);
+        assert_eq!(widths, BTreeSet::from([dot_bits]), "{preset}");
+    }
 }
