@@ -98,3 +98,13 @@ fn exp2_equals_golden_on_every_input() {
 fn reciprocal_equals_golden() {
     passes("reciprocal", "tiny");
 }
+
+/// In the long tier: building the published size alone takes a minute and more.
+#[test]
+fn attention_core_equals_golden_at_the_larger_presets() {
+    if std::env::var_os("SPATTEN_LONG").is_some() {
+        for preset in ["eighth", "spatten"] {
+            passes("attention_core", preset);
+        }
+    }
+}
