@@ -6,6 +6,8 @@
 
 /// Bits of the K LSB plane (unsigned): K = MSB * 16 + LSB.
 pub const KEY_LSB_BITS: usize = 4;
+/// Widths that K's MSB plane and V may be stored in.
+pub const STORED_BITS: [usize; 5] = [4, 6, 8, 10, 12];
 /// Longest row for which the ranges below hold.
 pub const MAX_KEYS_PER_ROW: usize = 4096;
 /// Bits of the scale's mantissa, normalised to [2^15, 2^16).

@@ -4,6 +4,19 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value as Json;
+use spatten::workload::synthetic::{RowKind, SyntheticAttention};
+
+const MODEL: SyntheticAttention = SyntheticAttention {
+    layers: 2,
+    heads: 12,
+    kv_heads: 12,
+    queries: 24,
+    keys: 24,
+    head_dim: 64,
+    causal: true,
+    rows: Some(RowKind::RealLike),
+    seed: 1,
+};
 
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("spatten").unwrap();
@@ -22,7 +35,10 @@ fn json_rows_have_the_documented_fields_and_cases_begin_with_the_presets_name() 
     for row in rows {
         let mut fields: Vec<&String> = row.as_object().unwrap().keys().collect();
         fields.sort();
-        assert_eq!(fields, ["bound", "case", "name", "ratio", "unit", "value"]);
+        assert_eq!(
+            fields,
+            ["bound", "case", "name", "ratio", "target", "unit", "value"]
+        );
         assert_eq!(
             (&row["name"], &row["unit"]),
             (&"elaborate".into(), &"s".into())
@@ -52,10 +68,108 @@ fn without_a_name_every_benchmark_runs_and_the_table_lists_it() {
     }
 }
 
+/// The rows of a benchmark on `tiny`.
+fn rows(arguments: &[&str]) -> Vec<Json> {
+    let done = bench(&[arguments, &["-c", "tiny", "--json"]].concat())
+        .assert()
+        .success();
+    serde_json::from_slice(&done.get_output().stdout).unwrap()
+}
+
+#[test]
+fn utilisation_comes_near_its_bound_and_nearer_on_long_rows() {
+    let rows = rows(&["utilisation"]);
+    let cases: Vec<&str> = rows
+        .iter()
+        .map(|row| row["case"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        cases,
+        [
+            "keys=32 d=32",
+            "keys=1..32 d=32",
+            "keys=32 d=64",
+            "keys=1..32 d=64"
+        ]
+    );
+    for row in rows {
+        // The four rows in flight of this preset hide little of the pipeline's latency behind rows of few keys.
+        let grows = row["case"].as_str().unwrap().contains("..");
+        let least = if grows { 0.6 } else { 0.9 };
+        let ratio = row["ratio"].as_f64().unwrap();
+        assert!((least..=1.0).contains(&ratio), "{row}");
+    }
+}
+
+#[test]
+fn accuracy_gains_with_every_bit_and_with_conditioning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in.safetensors");
+    std::fs::write(&file, MODEL.to_bytes()).unwrap();
+    let rows = rows(&["accuracy", "--tensors", file.to_str().unwrap()]);
+    let value = |case: &str| {
+        let row = rows.iter().find(|row| row["case"] == case);
+        row.unwrap_or_else(|| panic!("no {case} in {rows:?}"))["value"]
+            .as_f64()
+            .unwrap()
+    };
+    let mean_of_key =
+        |bits, conditioning| value(&format!("K {bits} V 12 conditioning {conditioning} mean"));
+    for conditioning in ["on", "off"] {
+        let means = [4, 6, 8, 10].map(|bits| mean_of_key(bits, conditioning));
+        assert!(means.is_sorted_by(|a, b| a > b), "{means:?}");
+    }
+    assert!(mean_of_key(6, "on") < 0.8 * mean_of_key(6, "off"));
+    let means = [4, 6, 8, 10, 12].map(|bits| value(&format!("K 12 V {bits} conditioning on mean")));
+    assert!(means.is_sorted_by(|a, b| a > b), "{means:?}");
+    assert!(value("arithmetic K 12 V 12 max") <= 0.25);
+    assert!(value("arithmetic K 12 V 12 mean") <= 0.02);
+}
+
+#[test]
+fn accuracy_leaves_out_widths_that_the_configuration_does_not_hold() {
+    let done = bench(&["accuracy", "-c", "odd", "--json"])
+        .assert()
+        .success();
+    let rows: Vec<Json> = serde_json::from_slice(&done.get_output().stdout).unwrap();
+    let has = |start: &str| {
+        rows.iter()
+            .any(|row| row["case"].as_str().unwrap().starts_with(start))
+    };
+    assert!(has("K 9 V 10 ") && has("K 8 V 10 ") && has("K 9 V 4 "));
+    assert!(!has("K 10 ") && !has("K 9 V 12 "));
+}
+
+#[test]
+fn tensors_that_no_benchmark_takes_or_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in.safetensors");
+    let file = file.to_str().unwrap();
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let mut assert = bench(&[arguments, &["-c", "tiny", "--tensors", file]].concat())
+            .assert()
+            .code(2)
+            .stdout("");
+        for word in words {
+            assert = assert.stderr(contains(*word));
+        }
+    };
+    refused(&["elaborate"], &[file, "only accuracy takes tensors"]);
+    refused(&["accuracy"], &[file, "no such file"]);
+    let longer = SyntheticAttention {
+        keys: 33,
+        queries: 3,
+        ..MODEL
+    };
+    std::fs::write(file, longer.to_bytes()).unwrap();
+    refused(&["accuracy"], &[file, "33 keys", "at most 32"]);
+}
+
 #[test]
 fn an_unknown_name_is_refused_with_the_list() {
-    let words =
-        contains("unknown benchmark \"elaborat\"").and(contains("the benchmarks are elaborate"));
+    let words = contains("unknown benchmark \"elaborat\"")
+        .and(contains("the benchmarks are elaborate"))
+        .and(contains("did you mean elaborate?"));
     bench(&["elaborate", "elaborat", "-c", "tiny"])
         .assert()
         .code(2)

@@ -1,5 +1,6 @@
 //! Testbenches: one module per block, in one Cargo test target so that linking stays cheap.
 
+mod accuracy;
 mod attend;
 mod attention_output;
 mod benchmarks;
@@ -8,6 +9,7 @@ mod committed_output;
 mod cosim;
 mod generate;
 mod golden;
+mod make_tensors;
 mod quantizer;
 mod random_config;
 mod shared_data;

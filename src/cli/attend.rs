@@ -7,12 +7,13 @@ use anyhow::anyhow;
 use clap::{ArgAction, ValueEnum};
 use serde_json::json;
 
-use super::{ConfigArgs, Failure, print, print_json, progress};
+use super::{ConfigArgs, Failure, print, print_json, progress, values};
 use crate::config::Config;
 use crate::engine::job::{Job, JobResult, LayerReport};
 use crate::engine::{Engine, EngineKind};
 use crate::golden::float64::AbsError;
 use crate::handoff::output;
+use crate::numerics::{Formats, STORED_BITS};
 use crate::workload::tensors::AttentionTensors;
 
 #[derive(clap::Args, Debug)]
@@ -38,12 +39,19 @@ pub(super) struct Args {
     /// Subtract K's channel means and balance K's channels before quantizing, which changes no exact result
     #[arg(long, value_enum, default_value_t = Switch::On)]
     conditioning: Switch,
+    /// Store K in so many bits: 4, 6, 8, 10 or 12 [default: arithmetic.key_bits]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = stored_bits)]
+    key_bits: Option<usize>,
+    /// Store V in so many bits: 4, 6, 8, 10 or 12 [default: arithmetic.value_bits]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = stored_bits)]
+    value_bits: Option<usize>,
     /// Seed of what the RTL's registers and memories hold before they are written; results do not depend on it
     #[arg(
         long,
         value_name = "S",
         default_value_t = 1,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = values::seed
     )]
     seed: u64,
     /// Print one JSON object
@@ -77,11 +85,46 @@ fn layer_number(text: &str) -> Result<usize, &'static str> {
         .map_err(|_| "must be a whole number from 0, the number of the first layer")
 }
 
+fn stored_bits(text: &str) -> Result<usize, String> {
+    if text.contains('+') {
+        return Err(
+            "there is no LSB plane yet: it comes with the memory system; choose 4, 6, 8, 10 or 12"
+                .to_owned(),
+        );
+    }
+    let bits = text.parse().ok();
+    bits.filter(|bits| STORED_BITS.contains(bits))
+        .ok_or("must be 4, 6, 8, 10 or 12".to_owned())
+}
+
+/// The widths that Q, K and V are quantized to: those of the hardware, or what the options store.
+fn formats(args: &Args, config: &Config) -> Result<Formats, Failure> {
+    let hardware = config.formats();
+    for (name, bits, most) in [
+        ("key", args.key_bits, hardware.key_bits),
+        ("value", args.value_bits, hardware.value_bits),
+    ] {
+        if let Some(bits) = bits.filter(|&bits| bits > most) {
+            return Err(Failure::Input(anyhow!(
+                "--{name}-bits {bits}: the hardware of configuration {} takes at most {most}; choose fewer, \
+                 another configuration, or set arithmetic.{name}_bits",
+                config.name
+            )));
+        }
+    }
+    Ok(Formats {
+        key_bits: args.key_bits.unwrap_or(hardware.key_bits),
+        value_bits: args.value_bits.unwrap_or(hardware.value_bits),
+        ..hardware
+    })
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
+    let formats = formats(args, &config)?;
     let tensors = AttentionTensors::read(&args.tensors, args.causal)?;
     let condition = args.conditioning == Switch::On;
-    let job = Job::new(&tensors, args.layer, &config, condition)
+    let job = Job::new(&tensors, args.layer, formats, condition)
         .map_err(|error| about_tensors(args, error))?;
     args.engine
         .check(&config, &tensors)
@@ -101,7 +144,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         print_json(&json(args, &config, &result))
     } else {
-        print(&text(args, &config, &tensors, &result))
+        print(&text(args, &config, (&tensors, &formats), &result))
     }
 }
 
@@ -142,18 +185,19 @@ fn json(args: &Args, config: &Config, result: &JobResult) -> serde_json::Value {
     })
 }
 
-fn text(args: &Args, config: &Config, tensors: &AttentionTensors, result: &JobResult) -> String {
+fn text(
+    args: &Args,
+    config: &Config,
+    (tensors, formats): (&AttentionTensors, &Formats),
+    result: &JobResult,
+) -> String {
     let mut text = format!(
         "{}: {} attention on {}, configuration {}\n{}\n\n{}{}",
         args.tensors.display(),
-        if tensors.causal() {
-            "causal"
-        } else {
-            "bidirectional"
-        },
+        tensors.direction(),
         args.engine,
         config.name,
-        shape(args, config, tensors),
+        shape(args, tensors, formats),
         table(&result.layers),
         legend(&result.layers[0]),
     );
@@ -167,19 +211,11 @@ fn text(args: &Args, config: &Config, tensors: &AttentionTensors, result: &JobRe
 }
 
 /// The tensors' sizes and what they were quantized to.
-fn shape(args: &Args, config: &Config, tensors: &AttentionTensors) -> String {
-    let sizes = format!(
-        "{} heads over {} KV heads, {} queries, {} keys, d = {}",
-        tensors.head_count(),
-        tensors.kv_head_count(),
-        tensors.query_count(),
-        tensors.key_count(),
-        tensors.head_dim(),
-    );
+fn shape(args: &Args, tensors: &AttentionTensors, formats: &Formats) -> String {
+    let sizes = tensors.sizes();
     if !args.engine.is_hardware() {
         return sizes;
     }
-    let formats = config.formats();
     format!(
         "{sizes}; Q, K, V in {}, {}, {} bits, conditioning {}",
         formats.query_bits,

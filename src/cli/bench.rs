@@ -1,8 +1,14 @@
 //! `spatten bench`: measures a configuration against bounds and targets.
 
-use super::{ConfigArgs, Failure, print, print_json, progress};
-use crate::perf::{self, BENCHMARKS, UnknownBenchmark};
+use std::path::PathBuf;
+
+use anyhow::anyhow;
 use serde_json::json;
+
+use super::{ConfigArgs, Failure, print, print_json, progress, values};
+use crate::engine::EngineError;
+use crate::perf::{self, BENCHMARKS, Inputs, UnknownBenchmark};
+use crate::workload::tensors::AttentionTensors;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = benchmarks())]
@@ -11,6 +17,9 @@ pub(super) struct Args {
     name: Vec<String>,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Tensors for accuracy, as attend takes them [default: real-like rows of a seed]
+    #[arg(long, value_name = "FILE")]
+    tensors: Option<PathBuf>,
     /// Print one JSON array
     #[arg(long)]
     json: bool,
@@ -26,21 +35,52 @@ fn benchmarks() -> String {
 
 impl From<UnknownBenchmark> for Failure {
     fn from(error: UnknownBenchmark) -> Failure {
-        Failure::Input(error.into())
+        let nearest = values::nearest(&error.name, perf::names());
+        let hint = nearest.map_or(String::new(), |name| format!("; did you mean {name}?"));
+        Failure::Input(anyhow!("{error}{hint}"))
     }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let benchmarks = perf::select(&args.name)?;
     let config = args.config.load()?;
+    let tensors = match &args.tensors {
+        Some(file)
+            if benchmarks
+                .iter()
+                .all(|benchmark| benchmark.name != "accuracy") =>
+        {
+            return Err(Failure::Input(anyhow!(
+                "--tensors {}: only accuracy takes tensors; name it, or leave out --tensors",
+                file.display()
+            )));
+        }
+        Some(file) => Some(AttentionTensors::read(file, None)?),
+        None => None,
+    };
+    let inputs = Inputs {
+        config: &config,
+        tensors: tensors.as_ref(),
+    };
     let mut rows = Vec::new();
     for benchmark in benchmarks {
         let _spinner = progress::spinner(benchmark.name);
-        rows.extend((benchmark.run)(&config)?);
+        let measured = (benchmark.run)(&inputs).map_err(|error| about_tensors(args, error))?;
+        rows.extend(measured);
     }
     if args.json {
         print_json(&json!(rows))
     } else {
         print(&perf::table(&rows))
+    }
+}
+
+/// Names the file when its tensors are what does not fit.
+fn about_tensors(args: &Args, error: EngineError) -> Failure {
+    match (&args.tensors, error) {
+        (Some(file), EngineError::Layer(error)) => {
+            Failure::Input(anyhow!("tensor file {}: {error}", file.display()))
+        }
+        (_, error) => error.into(),
     }
 }

@@ -18,6 +18,8 @@ mod generate;
 mod presets;
 pub mod progress;
 mod synth;
+mod tensors;
+mod values;
 mod verify;
 
 pub use failure::Failure;
@@ -58,6 +60,8 @@ enum Command {
     Explain(explain::Args),
     /// Compute the attention of a model's own tensors on an engine and measure its errors
     Attend(attend::Args),
+    /// Write synthetic attention tensors, or describe those of a file
+    Tensors(tensors::Args),
     /// Synthesise blocks with Yosys and time them with OpenSTA: area and worst slack
     Synth(synth::Args),
 }
@@ -71,6 +75,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Attend(args) => attend::run(args),
+        Command::Tensors(args) => tensors::run(args),
         Command::Synth(args) => synth::run(args),
     }
 }

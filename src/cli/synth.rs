@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::anyhow;
-
 use super::{ConfigArgs, Failure, print, print_json, progress};
 use crate::handoff::design::CLOCK_NS;
 use crate::synth::{self, BlockFigures, CellLibrary, Options};
@@ -20,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|DIR")]
     pdk: Option<String>,
     /// Clock period in ns
-    #[arg(long, value_name = "T", default_value_t = CLOCK_NS)]
+    #[arg(long, value_name = "T", default_value_t = CLOCK_NS, allow_negative_numbers = true, value_parser = clock_ns)]
     clock_ns: f64,
     /// Keep scripts, netlists, logs and timing reports in this folder
     #[arg(long, value_name = "DIR")]
@@ -30,15 +28,18 @@ pub(super) struct Args {
     json: bool,
 }
 
+fn clock_ns(text: &str) -> Result<f64, String> {
+    // Beyond these, periods in ps are no useful whole numbers.
+    match text.parse() {
+        Ok(period) if (0.01..=1e6).contains(&period) => Ok(period),
+        _ => Err(format!(
+            "must be a period of 0.01 to 1000000 ns, such as {CLOCK_NS}"
+        )),
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    // Beyond these, periods in ps are no useful whole numbers.
-    if !(0.01..=1e6).contains(&args.clock_ns) {
-        return Err(Failure::Input(anyhow!(
-            "--clock-ns {}: the clock period is 0.01 to 1000000 ns, such as {CLOCK_NS}",
-            args.clock_ns
-        )));
-    }
     let options = Options {
         blocks: args.blocks.clone(),
         library: CellLibrary::find(args.pdk.as_deref())?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::{ConfigArgs, Failure, print, print_json, progress};
+use super::{ConfigArgs, Failure, print, print_json, progress, values};
 use crate::handoff::output::PendingFile;
 use crate::testbenches::{self, BenchError, Options, Report, Testbench};
 
@@ -17,10 +17,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     block: Vec<String>,
     /// Random words or rows per design, after the corner cases
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    cases: u32,
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true,
+          value_parser = values::whole_number(1..=u32::MAX.into()))]
+    cases: u64,
     /// Seed of data and stalls; a failure repeats with its seed
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true, value_parser = values::seed)]
     seed: u64,
     /// Write the waveforms (FST) of the one block named by --block
     #[arg(long, value_name = "FILE", requires = "block")]
@@ -102,14 +103,8 @@ fn choose(names: &[String]) -> Result<Vec<Testbench>, Failure> {
 }
 
 fn unknown_block(name: &str, all: &[Testbench]) -> Failure {
-    let likeness = |bench: &Testbench| strsim::jaro_winkler(bench.name, &name.to_lowercase());
-    let nearest = all
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .filter(|bench| likeness(bench) > 0.7);
-    let hint = nearest.map_or(String::new(), |bench| {
-        format!("did you mean `{}`? ", bench.name)
-    });
+    let nearest = values::nearest(name, all.iter().map(|bench| bench.name));
+    let hint = nearest.map_or(String::new(), |bench| format!("did you mean `{bench}`? "));
     let names: Vec<_> = all.iter().map(|bench| bench.name).collect();
     Failure::Input(anyhow!(
         "--block {name}: no such testbench; {hint}there are {}",

@@ -5,9 +5,8 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::{Engine, EngineError, Layer, Outputs};
-use crate::config::Config;
 use crate::golden::float64::{AbsError, attend_float_head, attend_integer_head};
-use crate::numerics::OUTPUT_FRACTION_BITS;
+use crate::numerics::{Formats, OUTPUT_FRACTION_BITS};
 use crate::workload::attention_output::AttentionOutput;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::{AttentionTensors, Tensor};
@@ -34,7 +33,7 @@ fn choices(layers: usize) -> String {
 pub struct Job<'a> {
     tensors: &'a AttentionTensors,
     layers: Range<usize>,
-    config: &'a Config,
+    formats: Formats,
     condition: bool,
 }
 
@@ -78,14 +77,14 @@ impl JobResult {
 
 impl<'a> Job<'a> {
     /// A job over one layer of `tensors`, or over all of them when `layer` is `None`, quantized to the operand
-    /// widths of `config`, K conditioned when `condition` is set.
+    /// widths of `formats`, which may be narrower than those of the engine; K conditioned when `condition` is set.
     ///
     /// # Errors
     /// [`NoSuchLayer`] when `layer` lies beyond the last one.
     pub fn new(
         tensors: &'a AttentionTensors,
         layer: Option<usize>,
-        config: &'a Config,
+        formats: Formats,
         condition: bool,
     ) -> Result<Job<'a>, NoSuchLayer> {
         let count = tensors.layer_count();
@@ -102,7 +101,7 @@ impl<'a> Job<'a> {
         Ok(Job {
             tensors,
             layers,
-            config,
+            formats,
             condition,
         })
     }
@@ -156,8 +155,8 @@ impl<'a> Job<'a> {
         index: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<(LayerReport, Vec<f32>), EngineError> {
-        let (tensors, formats) = (self.tensors, self.config.formats());
-        let quantized = QuantizedLayer::new(tensors, index, &formats, self.condition);
+        let tensors = self.tensors;
+        let quantized = QuantizedLayer::new(tensors, index, &self.formats, self.condition);
         let operands = Layer {
             tensors,
             index,

@@ -32,22 +32,30 @@ pub fn attend_head(
         .iter()
         .zip(live_keys)
         .map(|(query, &live)| {
-            let logits: Vec<f64> = keys[..live]
-                .iter()
-                .map(|key| factor * dot(query, key))
-                .collect();
-            let maximum = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let exponentials: Vec<f64> = logits.iter().map(|x| (x - maximum).exp2()).collect();
-            let sum: f64 = exponentials.iter().sum();
-
             let mut output = vec![0.0; head_dim];
-            for (exponential, value) in exponentials.iter().zip(values) {
+            let probabilities = probabilities(query, &keys[..live], factor);
+            for (probability, value) in probabilities.iter().zip(values) {
                 for (element, v) in output.iter_mut().zip(value) {
-                    *element += exponential / sum * v;
+                    *element += probability * v;
                 }
             }
             output
         })
+        .collect()
+}
+
+/// softmax2(factor * q . k) of one query over `keys`, as in [`attend_head`]; empty without keys.
+///
+/// # Panics
+/// When lengths disagree.
+pub fn probabilities(query: &[f64], keys: &[Vec<f64>], factor: f64) -> Vec<f64> {
+    let logits: Vec<f64> = keys.iter().map(|key| factor * dot(query, key)).collect();
+    let maximum = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exponentials: Vec<f64> = logits.iter().map(|x| (x - maximum).exp2()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials
+        .iter()
+        .map(|exponential| exponential / sum)
         .collect()
 }
 
@@ -79,8 +87,13 @@ pub fn attend_float_head(tensors: &AttentionTensors, layer: usize, head: usize) 
         &tensors.keys().head(layer, kv_head),
         &tensors.values().head(layer, kv_head),
         &live_keys(tensors.query_count(), tensors.key_count(), tensors.causal()),
-        LOG2_E / (tensors.head_dim() as f64).sqrt(),
+        float_factor(tensors),
     )
+}
+
+/// What [`attend_head`] multiplies q . k of a model's own floats by: log2(e) / sqrt(d).
+pub fn float_factor(tensors: &AttentionTensors) -> f64 {
+    LOG2_E / (tensors.head_dim() as f64).sqrt()
 }
 
 fn to_float(rows: &[Vec<i64>]) -> Vec<Vec<f64>> {

@@ -1,7 +1,10 @@
 //! The golden models of the stages joined into rows, heads and layers, and the float64 attention that they
 //! are measured against.
 
+mod error_bound;
 pub mod float64;
 pub mod head;
 pub mod layer;
 pub mod row;
+
+pub use error_bound::error_bound;

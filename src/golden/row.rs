@@ -33,9 +33,8 @@ pub struct RowTrace {
 /// those with `live` set take part.
 ///
 /// Against float64 on the same 12-bit integers, real rows err by less than 0.1 step of V at most and 0.02 on
-/// average. The worst case is larger: weights are whole multiples of 1/65535 and what they drop moves to the
-/// next key, so a row of n live keys can err by up to about n/32 steps when V alternates in sign from key to
-/// key and most weights are a fraction of a unit. Such a row of 1024 keys errs by 16 steps.
+/// average. No row of n live keys errs by more than about n/32 + 0.8 steps
+/// ([`error_bound`](super::error_bound)); rows built for it come near that.
 ///
 /// A row without a live key has all-zero outputs.
 ///

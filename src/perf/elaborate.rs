@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::{Benchmark, Row};
+use super::{Benchmark, Inputs, Row};
 use crate::catalogue;
 use crate::config::Config;
 use crate::engine::EngineError;
@@ -20,12 +20,15 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     run,
 };
 
-fn run(config: &Config) -> Result<Vec<Row>, EngineError> {
+fn run(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
+    let config = inputs.config;
     let mut seconds: Vec<f64> = (0..RUNS).map(|_| one_run(config)).collect();
     seconds.sort_by(f64::total_cmp);
     let row = |what: &str, value: f64| {
         let case = format!("{} {what} of {RUNS}", config.name);
-        Row::new(BENCHMARK.name, case, value, "s", TARGET_SECONDS)
+        Row::of(BENCHMARK.name, case, value, "s")
+            .bound(TARGET_SECONDS)
+            .target(TARGET_SECONDS)
     };
     Ok(vec![
         row("median", seconds[RUNS / 2]),

@@ -2,11 +2,13 @@
 //!
 //! A benchmark is a `pub(super) const` of type [`Benchmark`] in a file of this folder, listed in [`BENCHMARKS`].
 
+mod accuracy;
 mod elaborate;
 mod utilisation;
 
 use crate::config::Config;
 use crate::engine::EngineError;
+use crate::workload::tensors::AttentionTensors;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -21,23 +23,51 @@ pub struct Row {
     pub value: f64,
     /// Unit of `value` and `bound`.
     pub unit: &'static str,
-    /// What no design can beat, or the target that the project set itself.
-    pub bound: f64,
+    /// What no design can beat, or the target of a figure that has only that; `None` when it has neither.
+    pub bound: Option<f64>,
+    /// What the project set itself for the published configuration.
+    pub target: Option<f64>,
     /// `value / bound`.
-    pub ratio: f64,
+    pub ratio: Option<f64>,
 }
 
 impl Row {
-    fn new(name: &'static str, case: String, value: f64, unit: &'static str, bound: f64) -> Row {
+    /// A figure without bound and target.
+    fn of(name: &'static str, case: String, value: f64, unit: &'static str) -> Row {
         Row {
             name,
             case,
             value,
             unit,
-            bound,
-            ratio: value / bound,
+            bound: None,
+            target: None,
+            ratio: None,
         }
     }
+
+    fn bound(self, bound: f64) -> Row {
+        Row {
+            bound: Some(bound),
+            ratio: Some(self.value / bound),
+            ..self
+        }
+    }
+
+    fn target(self, target: f64) -> Row {
+        Row {
+            target: Some(target),
+            ..self
+        }
+    }
+}
+
+/// What benchmarks run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// A user's tensors, for the benchmarks that take them.
+    pub tensors: Option<&'a AttentionTensors>,
 }
 
 /// A benchmark that `spatten bench` can run.
@@ -47,8 +77,8 @@ pub struct Benchmark {
     pub name: &'static str,
     /// What it measures and against which bound.
     pub summary: &'static str,
-    /// Runs it on a configuration.
-    pub run: fn(&Config) -> Result<Vec<Row>, EngineError>,
+    /// Runs it.
+    pub run: fn(&Inputs<'_>) -> Result<Vec<Row>, EngineError>,
 }
 
 /// Every benchmark, in the order in which they run.
@@ -56,19 +86,20 @@ pub const BENCHMARKS: &[Benchmark] = &[
     elaborate::BENCHMARK,
     utilisation::UTILISATION,
     utilisation::SIMULATE,
+    accuracy::ACCURACY,
 ];
 
 /// A name that is no benchmark's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("unknown benchmark {name:?}; the benchmarks are {}", names())]
+#[error("unknown benchmark {name:?}; the benchmarks are {}", names().join(", "))]
 pub struct UnknownBenchmark {
     /// The name as given.
     pub name: String,
 }
 
-fn names() -> String {
-    let names: Vec<&str> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
-    names.join(", ")
+/// The names of [`BENCHMARKS`].
+pub fn names() -> Vec<&'static str> {
+    BENCHMARKS.iter().map(|benchmark| benchmark.name).collect()
 }
 
 /// The named benchmarks in the order of [`BENCHMARKS`], each once; all of them when no name is given.
@@ -88,31 +119,37 @@ pub fn select(wanted: &[String]) -> Result<Vec<&'static Benchmark>, UnknownBench
     Ok(BENCHMARKS.iter().filter(chosen).collect())
 }
 
-/// Rows as aligned columns under a heading.
+/// Rows as aligned columns under a heading; `-` stands for a figure that a row does not have.
 pub fn table(rows: &[Row]) -> String {
-    let heading = ["name", "case", "value", "bound", "unit", "ratio"].map(str::to_owned);
+    const HEADING: [&str; 7] = ["name", "case", "value", "bound", "target", "unit", "ratio"];
+    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
     let cells = rows.iter().map(|row| {
         [
             row.name.to_owned(),
             row.case.clone(),
-            format!("{:.4}", row.value),
-            format!("{:.4}", row.bound),
+            figure(Some(row.value)),
+            figure(row.bound),
+            figure(row.target),
             row.unit.to_owned(),
-            format!("{:.4}", row.ratio),
+            figure(row.ratio),
         ]
     });
-    let lines: Vec<[String; 6]> = std::iter::once(heading).chain(cells).collect();
+    let lines: Vec<[String; 7]> = std::iter::once(HEADING.map(str::to_owned))
+        .chain(cells)
+        .collect();
     let width = |column: usize| {
         let lengths = lines.iter().map(|line| line[column].chars().count());
         lengths.max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let text = |line: &[String; 6]| {
-        let [name, case, value, bound, unit, ratio] = line;
-        let [n, c, v, b, u, r] = widths[..] else {
-            unreachable!("there are six columns");
+    let widths: Vec<usize> = (0..HEADING.len()).map(width).collect();
+    let text = |line: &[String; 7]| {
+        let [name, case, value, bound, target, unit, ratio] = line;
+        let [n, c, v, b, t, u, r] = widths[..] else {
+            unreachable!("there are seven columns");
         };
-        format!("{name:n$}  {case:c$}  {value:>v$}  {bound:>b$}  {unit:u$}  {ratio:>r$}\n")
+        format!(
+            "{name:n$}  {case:c$}  {value:>v$}  {bound:>b$}  {target:>t$}  {unit:u$}  {ratio:>r$}\n"
+        )
     };
     lines.iter().map(text).collect()
 }
@@ -124,13 +161,15 @@ mod tests {
     #[test]
     fn a_table_aligns_text_left_and_numbers_right() {
         let rows = [
-            Row::new("a", "long case".into(), 12.0, "cycles", 6.0),
-            Row::new("name_b", "c".into(), 0.5, "s", 2.0),
+            Row::of("a", "long case".into(), 12.0, "cycles")
+                .bound(6.0)
+                .target(7.5),
+            Row::of("name_b", "c".into(), 0.5, "s"),
         ];
         let expected = "\
-name    case         value   bound  unit     ratio
-a       long case  12.0000  6.0000  cycles  2.0000
-name_b  c           0.5000  2.0000  s       0.2500
+name    case         value   bound  target  unit     ratio
+a       long case  12.0000  6.0000  7.5000  cycles  2.0000
+name_b  c           0.5000       -       -  s            -
 ";
         assert_eq!(table(&rows), expected);
     }

@@ -1,4 +1,6 @@
-//! Attention tensors of any size from a seed, with the three kinds of rows that trained models show.
+//! Attention tensors of any size from a seed, with the kinds of rows that trained models show.
+
+mod real_like;
 
 use std::collections::HashMap;
 
@@ -7,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::tensors::AttentionTensors;
 use crate::golden::layer::kv_head;
 
 /// By how much the favoured key's logit exceeds the typical one in a peaked row: e^8 is about 3000.
@@ -29,6 +32,8 @@ pub enum RowKind {
     Flat,
     /// The first key takes much, as it does in real decoders.
     FirstTokenHeavy,
+    /// Heads differ as in trained models: sharp or broad, seeking matches, neighbours or the first key.
+    RealLike,
 }
 
 /// Sizes and seed of synthetic attention. Equal values give equal tensors on every machine.
@@ -48,20 +53,29 @@ pub struct SyntheticAttention {
     pub head_dim: usize,
     /// Whether a query sees only the keys up to its own.
     pub causal: bool,
+    /// The kind of all rows; with `None` the heads take turns: peaked, flat, first-token-heavy.
+    pub rows: Option<RowKind>,
     /// Seed of all elements.
     pub seed: u64,
 }
 
 impl SyntheticAttention {
-    /// The kind of the rows of a query head: the kinds take turns.
-    pub fn row_kind(head: usize) -> RowKind {
-        [RowKind::Peaked, RowKind::Flat, RowKind::FirstTokenHeavy][head % 3]
+    /// The kind of the rows of a query head.
+    pub fn row_kind(&self, head: usize) -> RowKind {
+        let turns = [RowKind::Peaked, RowKind::Flat, RowKind::FirstTokenHeavy];
+        self.rows.unwrap_or(turns[head % turns.len()])
+    }
+
+    /// The key of a query's own token, the newest one: the last query is the last key, whatever comes before.
+    fn newest_key(&self, query: usize) -> usize {
+        (query + self.keys)
+            .saturating_sub(self.queries)
+            .min(self.keys - 1)
     }
 
     /// The key that a query of a peaked row favours: one that it sees even when causal.
     pub fn favoured_key(&self, query: usize) -> usize {
-        let newest = (query + self.keys).saturating_sub(self.queries);
-        (query * 7) % (newest.min(self.keys - 1) + 1)
+        (query * 7) % (self.newest_key(query) + 1)
     }
 
     /// A safetensors file of `q`, `k`, `v` and the metadata `causal`, as
@@ -77,14 +91,13 @@ impl SyntheticAttention {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let [mut q, mut k, mut v] = [const { Vec::new() }; 3];
         for _ in 0..self.layers {
-            let keys: Vec<Keys> = (0..self.kv_heads).map(|_| self.keys(&mut random)).collect();
-            for head in 0..self.heads {
-                let keys = &keys[kv_head(head, self.heads, self.kv_heads)];
-                q.extend(self.queries(&mut random, Self::row_kind(head), keys));
-            }
-            k.extend(keys.iter().flat_map(Keys::elements));
-            let values = self.kv_heads * self.keys * self.head_dim;
-            v.extend((0..values).map(|_| normal(&mut random)));
+            let [queries, keys, values] = match self.rows {
+                Some(RowKind::RealLike) => real_like::layer(self, &mut random),
+                _ => self.layer(&mut random),
+            };
+            q.extend(queries);
+            k.extend(keys);
+            v.extend(values);
         }
 
         let query_shape = [self.layers, self.heads, self.queries, self.head_dim];
@@ -101,6 +114,31 @@ impl SyntheticAttention {
         });
         let causal = HashMap::from([("causal".to_owned(), self.causal.to_string())]);
         safetensors::serialize(views, Some(causal)).expect("the views are valid")
+    }
+
+    /// The tensors themselves.
+    ///
+    /// # Panics
+    /// When a size is outside its range.
+    pub fn tensors(&self) -> AttentionTensors {
+        AttentionTensors::from_bytes(&self.to_bytes(), None)
+            .expect("synthetic tensors have the form that is read")
+    }
+
+    /// Q, K and V of one layer, each flat.
+    fn layer(&self, random: &mut ChaCha8Rng) -> [Vec<f64>; 3] {
+        let keys: Vec<Keys> = (0..self.kv_heads).map(|_| self.keys(random)).collect();
+        let heads = (0..self.heads).flat_map(|head| {
+            let keys = &keys[kv_head(head, self.heads, self.kv_heads)];
+            self.queries(random, self.row_kind(head), keys)
+        });
+        let queries = heads.collect();
+        let values = self.kv_heads * self.keys * self.head_dim;
+        [
+            queries,
+            keys.iter().flat_map(Keys::elements).collect(),
+            (0..values).map(|_| normal(random)).collect(),
+        ]
     }
 
     fn keys(&self, random: &mut ChaCha8Rng) -> Keys {
@@ -123,6 +161,7 @@ impl SyntheticAttention {
                 RowKind::Peaked => (self.favoured_key(query), PEAK, BACKGROUND),
                 RowKind::Flat => (0, 0.0, FLAT),
                 RowKind::FirstTokenHeavy => (0, FIRST_TOKEN, BACKGROUND),
+                RowKind::RealLike => unreachable!("these layers are made by `real_like`"),
             };
             // A key has about d units of squared length, and logits are divided by sqrt(d).
             let root = (self.head_dim as f64).sqrt();

@@ -214,6 +214,27 @@ impl AttentionTensors {
     pub fn head_dim(&self) -> usize {
         self.queries.shape[3]
     }
+
+    /// The sizes in words, for a report.
+    pub fn sizes(&self) -> String {
+        format!(
+            "{} heads over {} KV heads, {} queries, {} keys, d = {}",
+            self.head_count(),
+            self.kv_head_count(),
+            self.query_count(),
+            self.key_count(),
+            self.head_dim(),
+        )
+    }
+
+    /// `causal` or `bidirectional`.
+    pub fn direction(&self) -> &'static str {
+        if self.causal {
+            "causal"
+        } else {
+            "bidirectional"
+        }
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TensorProblem> {

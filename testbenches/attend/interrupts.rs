@@ -20,6 +20,7 @@ const LONG_FOR_GOLDEN: SyntheticAttention = SyntheticAttention {
     keys: 1024,
     head_dim: 128,
     causal: false,
+    rows: None,
     seed: 1,
 };
 

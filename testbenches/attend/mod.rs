@@ -22,6 +22,7 @@ const SMALL: SyntheticAttention = SyntheticAttention {
     keys: 9,
     head_dim: 32,
     causal: true,
+    rows: None,
     seed: 1,
 };
 

@@ -19,7 +19,7 @@ fn progress_counts_every_row_once_and_in_several_steps() {
     let config = Config::load("tiny", &[]).unwrap();
     for kind in [EngineKind::Rtl, EngineKind::Golden, EngineKind::Float] {
         let mut engine = kind.start(&config, 1).unwrap();
-        let job = Job::new(&tensors, None, &config, true).unwrap();
+        let job = Job::new(&tensors, None, config.formats(), true).unwrap();
         let mut steps = Vec::new();
         job.run(engine.as_mut(), |rows| steps.push(rows)).unwrap();
         assert_eq!(steps.iter().sum::<usize>(), job.row_count(), "{kind}");

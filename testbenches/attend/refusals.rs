@@ -259,7 +259,7 @@ fn full_disk_has_status_3() {
 fn options_that_do_not_exist_and_missing_ones_are_bad_usage() {
     let folder = Folder::with(SMALL.to_bytes());
     for (arguments, words) in [
-        ("--key-bits 8", ["--key-bits", "unexpected argument"]),
+        ("--threshold 0.1", ["--threshold", "unexpected argument"]),
         ("--tensor x", ["--tensor", "'--tensors'"]),
         ("--engine rlt", ["rlt", "rtl, golden, float"]),
         ("--conditioning maybe", ["maybe", "on, off"]),
@@ -270,6 +270,31 @@ fn options_that_do_not_exist_and_missing_ones_are_bad_usage() {
     let mut without = assert_cmd::Command::cargo_bin("spatten").unwrap();
     let output = without.args(["attend", "-c", "tiny"]).output().unwrap();
     assert_refused(&output, 2, &["--tensors"]);
+}
+
+#[test]
+fn stored_widths_that_do_not_exist_are_refused_with_those_that_do() {
+    let folder = Folder::with(SMALL.to_bytes());
+    for bits in ["7", "0", "-4", "16", "eight", "4294967304"] {
+        for name in ["--key-bits", "--value-bits"] {
+            let words = [name, bits, "must be 4, 6, 8, 10 or 12"];
+            refuses(&folder, &format!("{name} {bits}"), 2, &words);
+        }
+    }
+    let words = ["--key-bits", "8+4", "LSB plane", "memory system"];
+    refuses(&folder, "--key-bits 8+4", 2, &words);
+    for (arguments, words) in [
+        (
+            "--set arithmetic.key_bits=9 --key-bits 10",
+            ["--key-bits 10", "at most 9", "arithmetic.key_bits"],
+        ),
+        (
+            "--set arithmetic.value_bits=8 --value-bits 12",
+            ["--value-bits 12", "at most 8", "arithmetic.value_bits"],
+        ),
+    ] {
+        refuses(&folder, arguments, 2, &words);
+    }
 }
 
 /// Puts a shell script in the place of a tool.

@@ -106,7 +106,7 @@ fn rtl_and_golden_give_identical_bytes_on_real_tensors() {
     };
     let is_long = std::env::var_os("SPATTEN_LONG").is_some();
     for file in files {
-        for config in ["tiny", "odd"] {
+        for config in ["tiny", "odd", "eighth", "spatten"] {
             let arguments = if is_long { "" } else { "--layer 1" };
             assert_rtl_equals_golden(config, &file, arguments);
         }
@@ -295,6 +295,21 @@ fn conditioning_lowers_the_error_where_channels_share_an_offset() {
     };
     let (on, off) = (error("on"), error("off"));
     assert!(on < 0.8 * off, "{on} with conditioning, {off} without");
+}
+
+#[test]
+fn stored_widths_change_the_result_alike_on_both_engines_and_fewer_bits_err_more() {
+    let folder = Folder::with(SMALL.to_bytes());
+    let error = |arguments: &str| {
+        let (_, json) = run("tiny", &folder.tensors(), "golden", arguments);
+        json["layers"][0]["mean_abs_error"].as_f64().unwrap()
+    };
+    for option in ["--key-bits", "--value-bits"] {
+        let errors = [4, 6, 8, 12].map(|bits| error(&format!("{option} {bits}")));
+        assert!(errors.is_sorted_by(|a, b| a > b), "{option}: {errors:?}");
+        assert_eq!(errors[3], error(""), "{option}");
+    }
+    assert_rtl_equals_golden("tiny", &folder.tensors(), "--key-bits 6 --value-bits 4");
 }
 
 #[test]
