@@ -40,14 +40,8 @@ pub fn check(
     options: &Options,
 ) -> Result<Report, BenchError> {
     let mut random = options.random(0);
-    let fields = CoreFields::new(core);
-    let sources = [
-        ("key", fields.key),
-        ("value", fields.value),
-        ("row", fields.row),
-    ];
-    let mut streams = Streams::start(design, options, &sources, &[("out", fields.out)])?;
-    streams.at_full_speed(traffic(core, corners(core, &mut random)))?;
+    let mut bench = LayerBench::start(core, design, options)?;
+    bench.at_full_speed(corners(core, &mut random))?;
     for _ in 0..ROUNDS {
         let mut layers = Vec::new();
         let mut rows = 0;
@@ -56,7 +50,7 @@ pub fn check(
             rows += layer.queries.len() * layer.live_keys.len();
             layers.push(layer);
         }
-        streams.with_stalls(traffic(core, layers))?;
+        bench.with_stalls(layers)?;
     }
     let mut notes = Vec::new();
     for &head_dim in &core.shape.head_dims {
@@ -68,23 +62,83 @@ pub fn check(
             keys: core.keys_per_row,
             reach: 1.0,
         };
-        notes.push(utilisation(core, &mut streams, layer, &mut random)?);
+        notes.push(utilisation(&mut bench, layer, &mut random)?);
     }
     Ok(Report {
-        words: streams.words(),
-        cycles: streams.cycles(),
         notes,
+        ..bench.report()
     })
+}
+
+/// An attention core on a bench that takes whole layers, from wherever they come, and holds it against the golden
+/// model. A mismatch names the layer by its place in the list, the head, the token (query) and the output element.
+pub struct LayerBench {
+    core: AttentionCore,
+    streams: Streams,
+}
+
+impl LayerBench {
+    /// Starts a design of `core`.
+    ///
+    /// # Errors
+    /// [`BenchError::Cosim`] when the design cannot be built.
+    pub fn start(
+        core: &AttentionCore,
+        design: &Design,
+        options: &Options,
+    ) -> Result<LayerBench, BenchError> {
+        let fields = CoreFields::new(core);
+        let sources = [
+            ("key", fields.key),
+            ("value", fields.value),
+            ("row", fields.row),
+        ];
+        Ok(LayerBench {
+            core: core.clone(),
+            streams: Streams::start(design, options, &sources, &[("out", fields.out)])?,
+        })
+    }
+
+    /// One layer after the other, without a pause or stall.
+    ///
+    /// # Errors
+    /// [`BenchError::Mismatch`]: the first difference, broken rule or stuck stream.
+    ///
+    /// # Panics
+    /// When a layer does not fit the core.
+    pub fn at_full_speed(&mut self, layers: Vec<LayerOperands>) -> Result<(), BenchError> {
+        self.streams.at_full_speed(traffic(&self.core, layers))
+    }
+
+    /// The same with random stalls on every stream, or long ones on a single stream, first up to a reset in mid-stream.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    ///
+    /// # Panics
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn with_stalls(&mut self, layers: Vec<LayerOperands>) -> Result<(), BenchError> {
+        self.streams.with_stalls(traffic(&self.core, layers))
+    }
+
+    /// What was compared so far.
+    pub fn report(&mut self) -> Report {
+        Report {
+            words: self.streams.words(),
+            cycles: self.streams.cycles(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Cycles per row of a dense layer against its K lines and its score lines: the larger number is the least that a row
 /// can take.
 fn utilisation(
-    core: &AttentionCore,
-    streams: &mut Streams,
+    bench: &mut LayerBench,
     layer: Layer,
     random: &mut ChaCha8Rng,
 ) -> Result<String, BenchError> {
+    let core = &bench.core.clone();
     let words_per_row = layer.head_dim / core.output_lanes;
     let rows = (layer.heads * layer.queries) as f64;
     let level = core
@@ -94,8 +148,8 @@ fn utilisation(
     let lines = layer.keys.div_ceil(core.shape.vectors_per_line(level));
     let score_lines = layer.keys.div_ceil(core.softmax_lanes);
     let operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
-    streams.at_full_speed(traffic(core, vec![operands]))?;
-    let taken = streams.taken_at(0);
+    bench.at_full_speed(vec![operands])?;
+    let taken = bench.streams.taken_at(0);
     let (first, last) = (taken[words_per_row - 1], taken[taken.len() - 1]);
     let cycles = (last - first) as f64 / (rows - 1.0);
     Ok(format!(
@@ -104,7 +158,7 @@ fn utilisation(
         layer.head_dim,
         layer.keys,
         lines as f64 / cycles,
-        taken[0] - streams.sent_at(2)[0],
+        taken[0] - bench.streams.sent_at(2)[0],
     ))
 }
 

@@ -33,7 +33,7 @@ pub mod softmax;
 mod spill_register;
 mod sram;
 mod sram_fifo;
-mod streams;
+pub mod streams;
 pub mod weights;
 pub mod zero_eliminator;
 

@@ -9,6 +9,7 @@ mod emitted;
 mod formal;
 mod hdl_mistakes;
 mod hdl_property;
+mod layers;
 mod pipeline_faults;
 mod rust_hdl_adapter;
 mod rust_hdl_printer;
