@@ -34,7 +34,7 @@ pub struct RowTrace {
 ///
 /// Against float64 on the same 12-bit integers, real rows err by less than 0.1 step of V at most and 0.02 on
 /// average. No row of n live keys errs by more than about n/32 + 0.8 steps
-/// ([`error_bound`](super::error_bound)); rows built for it come near that.
+/// ([`error_bound`](super::error_bound())); rows built for it come near that.
 ///
 /// A row without a live key has all-zero outputs.
 ///

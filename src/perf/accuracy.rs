@@ -11,7 +11,7 @@ use crate::numerics::{Formats, STORED_BITS};
 use crate::workload::synthetic::{RowKind, SyntheticAttention};
 use crate::workload::tensors::AttentionTensors;
 
-/// Steps of a 12-bit V that the arithmetic may err by on real rows, at most and in the mean (decisions, section 6).
+/// Steps of a 12-bit V that the arithmetic may err by on real rows, at most and in the mean (`docs/decisions.md`, section 6).
 const TARGET_MAX: f64 = 0.25;
 const TARGET_MEAN: f64 = 0.02;
 

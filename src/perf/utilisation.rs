@@ -59,7 +59,7 @@ fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     Ok(rows)
 }
 
-/// What the published size should reach with softmax lanes for every key of a line (decisions, section 6).
+/// What the published size should reach with softmax lanes for every key of a line (`docs/decisions.md`, section 6).
 fn target(head_dim: usize, keys: usize) -> Option<f64> {
     match (head_dim, keys) {
         (32, ..64) => None,

@@ -14,7 +14,7 @@ const FIRST: [i64; 2] = [0, -17];
 const TURNS: [i64; 2] = [-22, -16];
 
 /// A layer of heads with K and V of their own and `live_keys[i]` live keys in row i, whose rows of n keys err by about
-/// n / 33 steps of a 12-bit V (31 at 1024 keys), of which [`crate::golden::error_bound`] allows n / 32 + 0.8.
+/// n / 33 steps of a 12-bit V (31 at 1024 keys), of which [`crate::golden::error_bound()`] allows n / 32 + 0.8.
 ///
 /// V alternates between its ends from key to key and from element to element.
 ///
