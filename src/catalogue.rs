@@ -3,10 +3,11 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::prob_value::{OutputScale, ProbValueColumn};
-use crate::accelerator::softmax::{Exponent, Weights};
+use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::arbiter::Arbiter;
+use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::exp2::Exp2;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
@@ -18,7 +19,6 @@ use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::reciprocal::Reciprocal;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
-use crate::cells::sram_fifo::SramFifo;
 use crate::cells::zero_eliminator::ZeroEliminator;
 use crate::config::Config;
 use crate::hdl::Block;
@@ -52,10 +52,10 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
         width: config.key_line_bits(),
         depth: config.buffers.key_lines,
     }));
-    blocks.push(Box::new(SramFifo {
-        width: score_line,
-        depth: config.buffers.score_lines,
-    }));
+    blocks.push(Box::new(BankedFifo::new(
+        score_line,
+        config.buffers.score_lines,
+    )));
     let lanes = config.softmax.lanes;
     blocks.push(Box::new(Fork {
         branches: lanes + 1,
@@ -94,19 +94,20 @@ pub fn multipliers(config: &Config) -> Vec<Multiplier> {
     let core = AttentionCore::new(config);
     vec![
         core.query_key().element().multiplier(),
-        core.softmax().exponent().multiplier(),
+        core.softmax().exponential_pass().exponent().multiplier(),
         core.prob_value().column().multiplier(),
         core.prob_value().scale().multiplier(),
     ]
 }
 
-/// The trees of `query_key` (of an element, of the elements' sums) and of `prob_value` (of a column, of the parts of
-/// an output).
+/// The trees of `query_key` (of an element, of the elements' sums), of the row sums and of `prob_value` (of a column, of
+/// the parts of an output).
 pub fn adder_trees(config: &Config) -> Vec<AdderTree> {
     let core = AttentionCore::new(config);
     vec![
         core.query_key().element().tree(),
         core.query_key().group_tree(),
+        core.softmax().exponential_pass().row_sum().tree(),
         core.prob_value().column().tree(),
         core.prob_value().fold(),
     ]
@@ -142,9 +143,14 @@ fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     let core = AttentionCore::new(config);
     let formats = core.formats;
     blocks.push(Box::new(Exponent { formats }));
+    blocks.push(Box::new(RowSum {
+        lanes: core.softmax_lanes,
+    }));
+    blocks.push(Box::new(core.softmax().exponential_pass()));
     blocks.push(Box::new(Weights {
         lanes: core.softmax_lanes,
     }));
+    blocks.push(Box::new(core.softmax().use_pass()));
     blocks.push(Box::new(core.softmax()));
     blocks.push(Box::new(ProbValueColumn {
         banks: core.shape.banks(),

@@ -65,7 +65,7 @@ pub fn check(block: &Exponent, design: &Design, options: &Options) -> Result<Rep
     let mut simulator = start(design, options)?;
     let [score, live, maximum] = ["score_i", "live_i", "maximum_i"].map(|n| simulator.port(n));
     let [mantissa, pre, post] = ["mantissa_i", "pre_i", "post_i"].map(|n| simulator.port(n));
-    let e = simulator.port("e_o");
+    let [e, live_out] = ["e_o", "live_o"].map(|n| simulator.port(n));
     simulator.reset(2)?;
     let start = simulator.cycle();
     for cycle in 0..keys.len() + block.latency() {
@@ -74,8 +74,6 @@ pub fn check(block: &Exponent, design: &Design, options: &Options) -> Result<Rep
             simulator.set_signed(score, key.score);
             simulator.set(live, u64::from(key.live));
             simulator.set_signed(maximum, key.maximum);
-        }
-        if let Some(key) = since(Exponent::PRE_AT) {
             simulator.set(pre, u64::from(key.scale.pre));
         }
         if let Some(key) = since(Exponent::MANTISSA_AT) {
@@ -86,10 +84,11 @@ pub fn check(block: &Exponent, design: &Design, options: &Options) -> Result<Rep
         }
         simulator.settle()?;
         if let Some(key) = since(block.latency()) {
-            let (expected, got) = (key.golden(), simulator.get(e) as i64);
+            let expected = (key.golden(), key.live);
+            let got = (simulator.get(e) as i64, simulator.get(live_out) == 1);
             if expected != got {
                 return Err(BenchError::Mismatch(format!(
-                    "{} (seed {}): port `e_o`, cycle {}, word {}: expected {expected}, got {got} for {key:?}",
+                    "{} (seed {}): ports `e_o` and `live_o`, cycle {}, word {}: expected {expected:?}, got {got:?} for {key:?}",
                     design.top,
                     options.seed,
                     simulator.cycle(),

@@ -148,7 +148,7 @@ fn the_manifest_has_the_hash_of_every_other_file() {
 }
 
 #[test]
-fn the_inventory_holds_the_buffers_and_the_score_ring() {
+fn the_inventory_holds_the_buffers_and_the_rings_of_softmax() {
     let config = Config::load("odd", &[]).unwrap();
     let memories = design::generate(&config).memories;
     let find = |instance: &str| {
@@ -164,9 +164,11 @@ fn the_inventory_holds_the_buffers_and_the_score_ring() {
     };
     assert_eq!(find("u_key_buffer"), (19, 192 * 9));
     assert_eq!(find("u_value_buffer"), (21, 192 * 10));
-    let (words, bits) = find("u_score_ring");
-    assert!(words <= config.buffers.score_lines && words + 4 >= config.buffers.score_lines);
-    assert_eq!(bits, 3 * (config.formats().score_bits() + 1) + 1);
+    // Four banks each, which hold the lines rounded up.
+    let score = config.formats().score_bits();
+    assert_eq!(find("u_score_ring.u_bank3"), (10, 3 * (score + 1) + 1));
+    assert_eq!(find("u_exponential_ring.u_bank3"), (17, 3 * (22 + 1) + 1));
+    assert_eq!(find("u_weight_ring.u_bank3"), (5, 3 * 16));
 }
 
 #[test]

@@ -7,9 +7,11 @@
 mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
+pub mod banked_fifo;
 mod divider;
 mod exp2;
 pub mod exponent;
+pub mod exponential_pass;
 mod fifo;
 mod fork;
 pub mod harness;
@@ -29,11 +31,13 @@ pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
 mod reciprocal;
+pub mod row_sum;
 pub mod softmax;
+mod softmax_rows;
 mod spill_register;
 mod sram;
-mod sram_fifo;
 pub mod streams;
+pub mod use_pass;
 pub mod weights;
 pub mod zero_eliminator;
 
@@ -98,7 +102,7 @@ pub fn all() -> Vec<Testbench> {
         spill_register,
         fifo,
         sram,
-        sram_fifo,
+        banked_fifo,
         fork,
         join,
         arbiter,
@@ -117,7 +121,10 @@ pub fn all() -> Vec<Testbench> {
         query_key_element,
         query_key,
         exponent,
+        row_sum,
+        exponential_pass,
         weights,
+        use_pass,
         softmax,
         prob_value_column,
         output_scale,

@@ -78,6 +78,8 @@ pub fn valid(random: &mut impl Rng, limits: Limits) -> Config {
     config.buffers.key_lines = lines(random, config.lines_per_longest_row());
     config.buffers.value_lines = lines(random, config.lines_per_longest_row());
     config.buffers.score_lines = lines(random, config.score_lines_per_longest_row());
+    config.buffers.exponential_lines = lines(random, config.score_lines_per_longest_row());
+    config.buffers.weight_lines = lines(random, 16);
     config.schedule.rows_in_flight = about(random, 2, 64);
     config.memory.channels = about(random, 1, 32);
     config

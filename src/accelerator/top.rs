@@ -30,6 +30,10 @@ pub struct AttentionCore {
     pub value_lines: usize,
     /// Lines of the score ring.
     pub score_lines: usize,
+    /// Lines of the exponential ring.
+    pub exponential_lines: usize,
+    /// Lines of the weight ring.
+    pub weight_lines: usize,
     /// Longest row in keys.
     pub keys_per_row: usize,
     /// Rows between `query_key` and `prob_value`.
@@ -51,6 +55,8 @@ impl AttentionCore {
             key_lines: config.buffers.key_lines,
             value_lines: config.buffers.value_lines,
             score_lines: config.buffers.score_lines,
+            exponential_lines: config.buffers.exponential_lines,
+            weight_lines: config.buffers.weight_lines,
             keys_per_row: config.limits.keys_per_row,
             rows_in_flight: config.schedule.rows_in_flight,
         }
@@ -90,6 +96,8 @@ impl AttentionCore {
             formats: self.formats,
             lanes: self.softmax_lanes,
             score_lines: self.score_lines,
+            exponential_lines: self.exponential_lines,
+            weight_lines: self.weight_lines,
             rows_in_flight: self.rows_in_flight,
         }
     }
@@ -163,6 +171,8 @@ impl Block for AttentionCore {
             ("key_lines", self.key_lines),
             ("value_lines", self.value_lines),
             ("score_lines", self.score_lines),
+            ("exponential_lines", self.exponential_lines),
+            ("weight_lines", self.weight_lines),
             ("keys_per_row", self.keys_per_row),
             ("rows_in_flight", self.rows_in_flight),
         ] {

@@ -7,7 +7,7 @@
 //! - Interval: 1 cycle; 2 cycles at depth 1, whose only place must be empty before it is filled.
 //! - Stalls: takes `depth` words while the output stalls.
 //! - Limits: the read multiplexer grows with the depth; deeper than some 16 words use
-//!   [`SramFifo`](crate::cells::sram_fifo::SramFifo).
+//!   [`BankedFifo`](crate::cells::banked_fifo::BankedFifo).
 
 use crate::hdl::{About, Block, Builder, Field, Sig};
 use crate::numerics::{index_bits, value_bits};

@@ -1,6 +1,6 @@
 //! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
 //!
-//! - between stages: [`spill_register`], [`fifo`], [`sram_fifo`], [`fork`], [`join`], [`arbiter`]
+//! - between stages: [`spill_register`], [`fifo`], [`banked_fifo`], [`fork`], [`join`], [`arbiter`]
 //! - within a stage: [`credits`], [`delay`], [`lane_packer`], [`lane_unpacker`]
 //! - arithmetic: [`multiplier`], [`divider`], [`reciprocal`], [`exp2`], [`adder_tree`], [`max_tree`], [`popcount`],
 //!   [`prefix_sum`], [`zero_eliminator`]
@@ -11,6 +11,7 @@
 
 pub mod adder_tree;
 pub mod arbiter;
+pub mod banked_fifo;
 pub mod credits;
 pub mod delay;
 pub mod divider;
@@ -27,7 +28,6 @@ pub mod prefix_sum;
 pub mod reciprocal;
 pub mod spill_register;
 pub mod sram;
-pub mod sram_fifo;
 mod tree;
 pub mod zero_eliminator;
 

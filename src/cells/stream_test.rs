@@ -6,9 +6,9 @@ use num_bigint::BigUint;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::banked_fifo::BankedFifo;
 use super::fifo::Fifo;
 use super::spill_register::SpillRegister;
-use super::sram_fifo::SramFifo;
 use crate::hdl::{Block, Evaluator, elaborate};
 
 /// A block with streams `in` and `out` of one field `data`, in the evaluator.
@@ -129,12 +129,61 @@ fn a_fifo_of_any_depth_keeps_order_and_holds_its_depth() {
 }
 
 #[test]
-fn an_sram_fifo_of_any_depth_keeps_order_and_holds_its_depth() {
-    for depth in [1, 2, 3, 4, 5, 7, 16] {
-        let block = SramFifo { width: 8, depth };
+fn a_banked_fifo_of_any_depth_keeps_order_and_holds_its_lines() {
+    for (depth, banks) in [(1, 4), (4, 4), (5, 4), (7, 4), (13, 4), (3, 8), (20, 8)] {
+        let block = BankedFifo {
+            width: 8,
+            depth,
+            banks,
+        };
         keeps_order(&block, depth as u64);
-        assert_eq!(latency(&block), SramFifo::LATENCY, "depth {depth}");
-        assert_eq!(interval(&block), block.interval(), "depth {depth}");
+        assert_eq!(latency(&block), BankedFifo::LATENCY, "depth {depth}");
+        assert_eq!(interval(&block), BankedFifo::INTERVAL, "depth {depth}");
         assert_eq!(capacity(&block), block.capacity());
+    }
+}
+
+#[test]
+fn a_banked_fifo_loses_no_cycle_at_any_fill_level() {
+    let block = BankedFifo::new(8, 13);
+    // Fewer words than this leave before the first new one has come through.
+    for level in BankedFifo::LATENCY as usize..=block.capacity() {
+        let mut queue = Queue::new(&block);
+        let mut held = 0;
+        for _ in 0..40 {
+            held += usize::from(queue.tick((held < level).then_some(1), false).0);
+        }
+        assert_eq!(held, level);
+        for cycle in 0..100 {
+            let (entered, left) = queue.tick(Some(1), true);
+            assert!(left.is_some(), "level {level}, cycle {cycle}");
+            // A full ring takes the next word when the first read has made room.
+            assert!(entered || cycle < 2, "level {level}, cycle {cycle}");
+        }
+    }
+}
+
+#[test]
+fn what_waits_in_a_banked_fifo_does_not_grow_while_every_word_is_taken() {
+    let block = BankedFifo::new(8, 40);
+    for seed in 0..20 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut queue = Queue::new(&block);
+        for _ in 0..20 {
+            queue.tick(Some(1), false);
+        }
+        let writing = rng.random_range(0.3..1.0);
+        let mut waiting = 20_i64;
+        for cycle in 0..500 {
+            // Every other cycle meets the reads in phase for as long as anything waits.
+            let offers = if seed == 0 {
+                cycle % 2 == 0
+            } else {
+                rng.random_bool(writing)
+            };
+            let (entered, left) = queue.tick(offers.then_some(1), true);
+            waiting += i64::from(entered) - i64::from(left.is_some());
+            assert!(waiting <= 21, "seed {seed}, cycle {cycle}: {waiting} words");
+        }
     }
 }

@@ -88,6 +88,10 @@ pub struct Buffers {
     pub value_lines: usize,
     /// Lines of the score ring, `softmax.lanes` scores each.
     pub score_lines: usize,
+    /// Lines of the exponential ring, `softmax.lanes` exponentials each.
+    pub exponential_lines: usize,
+    /// Lines of the weight ring, `softmax.lanes` weights each.
+    pub weight_lines: usize,
 }
 
 /// The softmax unit.
@@ -143,6 +147,8 @@ impl Default for Config {
                 key_lines: 0,
                 value_lines: 0,
                 score_lines: 0,
+                exponential_lines: 0,
+                weight_lines: 0,
             },
             softmax: Softmax { lanes: 0 },
             output: Output { lanes: 0 },

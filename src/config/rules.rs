@@ -124,6 +124,24 @@ pub const RULES: &[Rule] = &[
             )
         },
     },
+    Rule {
+        key: "buffers.exponential_lines",
+        others: &[
+            "limits.keys_per_row",
+            "softmax.lanes",
+            "array.multipliers",
+            "array.head_dims",
+        ],
+        statement: "buffers.exponential_lines >= limits.keys_per_row in whole K lines (every d) / softmax.lanes, rounded up",
+        reason: "the ring holds the exponentials of one longest row until 1/S is known",
+        broken: |config| {
+            short_of(
+                config.buffers.exponential_lines,
+                config.score_lines_per_longest_row(),
+                config,
+            )
+        },
+    },
 ];
 
 /// What `lines` of a K or V buffer must be if they are too few for the longest row.

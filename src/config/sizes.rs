@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::Config;
+use crate::numerics::{EXPONENTIAL_BITS, WEIGHT_BITS};
 
 /// Bytes that one HBM channel moves per cycle: 32 GB/s at 1 GHz.
 pub const CHANNEL_BYTES_PER_CYCLE: usize = 32;
 
-/// A memory whose size the configuration sets directly.
+/// A memory whose size the configuration sets directly; flags beside the values of a line are not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BufferSize {
     /// What it holds.
@@ -125,7 +126,7 @@ impl Config {
     }
 
     /// The memories whose sizes the configuration sets directly.
-    pub fn buffer_sizes(&self) -> [BufferSize; 3] {
+    pub fn buffer_sizes(&self) -> [BufferSize; 5] {
         [
             BufferSize {
                 name: "K buffer",
@@ -141,6 +142,16 @@ impl Config {
                 name: "score ring",
                 depth: self.buffers.score_lines,
                 width: self.score_line_bits(),
+            },
+            BufferSize {
+                name: "exponential ring",
+                depth: self.buffers.exponential_lines,
+                width: self.softmax.lanes * EXPONENTIAL_BITS,
+            },
+            BufferSize {
+                name: "weight ring",
+                depth: self.buffers.weight_lines,
+                width: self.softmax.lanes * WEIGHT_BITS,
             },
         ]
     }

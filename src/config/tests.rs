@@ -99,6 +99,8 @@ fn every_field_changes_the_hash_and_comments_do_not() {
         "buffers.key_lines=33",
         "buffers.value_lines=33",
         "buffers.score_lines=33",
+        "buffers.exponential_lines=33",
+        "buffers.weight_lines=33",
         "softmax.lanes=1",
         "output.lanes=8",
         "limits.keys_per_row=31",
@@ -133,6 +135,7 @@ fn each_rule_reports_the_field_that_breaks_it() {
         ("buffers.key_lines=31", "buffers.key_lines"),
         ("buffers.value_lines=31", "buffers.value_lines"),
         ("buffers.score_lines=15", "buffers.score_lines"),
+        ("buffers.exponential_lines=15", "buffers.exponential_lines"),
     ] {
         // 96 multipliers make 3 keys per line at d = 32, which 2 lanes do not fit: allow that by 3 lanes.
         let found = if key == "array.multipliers" {
@@ -146,7 +149,7 @@ fn each_rule_reports_the_field_that_breaks_it() {
         assert_eq!(blamed, key);
     }
     let keys: BTreeSet<&str> = RULES.iter().map(|rule| rule.key).collect();
-    assert_eq!(keys.len(), 6, "a new rule needs a line above");
+    assert_eq!(keys.len(), 7, "a new rule needs a line above");
 }
 
 #[test]
@@ -288,7 +291,7 @@ struct Draw {
     bits: [i64; 3],
     multipliers: i64,
     head_dims: Vec<i64>,
-    lines: [i64; 3],
+    lines: [i64; 5],
     softmax_lanes: i64,
     output_lanes: i64,
     keys_per_row: i64,
@@ -309,6 +312,7 @@ impl Draw {
             "name = \"random\"\n[arithmetic]\nquery_bits = {}\nkey_bits = {}\nvalue_bits = {}\n\
              [array]\nmultipliers = {multipliers}\nhead_dims = {head_dims:?}\n\
              [buffers]\nkey_lines = {}\nvalue_lines = {}\nscore_lines = {}\n\
+             exponential_lines = {}\nweight_lines = {}\n\
              [softmax]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\n\
              [schedule]\nrows_in_flight = {}\n[memory]\nchannels = {}\n",
             bits[0],
@@ -317,6 +321,8 @@ impl Draw {
             lines[0],
             lines[1],
             lines[2],
+            lines[3],
+            lines[4],
             self.softmax_lanes,
             self.output_lanes,
             self.keys_per_row,
@@ -330,6 +336,7 @@ impl Draw {
         let in_range = self.bits.iter().all(|bits| (4..=12).contains(bits))
             && (32..=1024).contains(&self.multipliers)
             && self.lines.iter().all(|lines| (2..=8192).contains(lines))
+            && self.lines[4] >= 16
             && (1..=16).contains(&self.softmax_lanes)
             && (1..=32).contains(&self.output_lanes)
             && (1..=4096).contains(&self.keys_per_row)
@@ -357,7 +364,7 @@ impl Draw {
             && dims.iter().all(|d| {
                 let keys = self.multipliers / d;
                 let scores = (self.keys_per_row + keys - 1) / keys * keys;
-                self.lines[2] * lanes >= scores
+                self.lines[2] * lanes >= scores && self.lines[3] * lanes >= scores
             })
     }
 }
@@ -374,7 +381,13 @@ fn draws() -> impl Strategy<Value = Draw> {
     let lanes = prop_oneof![3 => (0_u32..5).prop_map(|n| 1_i64 << n), 1 => about(1, 16)];
     let output_lanes = prop_oneof![3 => (0_u32..6).prop_map(|n| 1_i64 << n), 1 => about(1, 32)];
     let widths = [about(4, 12), about(4, 12), about(4, 12)];
-    let lines = [about(2, 8192), about(2, 8192), about(2, 8192)];
+    let lines = [
+        about(2, 8192),
+        about(2, 8192),
+        about(2, 8192),
+        about(2, 8192),
+        about(16, 8192),
+    ];
     let counts = (
         lanes,
         output_lanes,

@@ -8,16 +8,20 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 17] = [
+pub const FAMILIES: [&str; 21] = [
     "line_buffer",
     "query_key",
     "query_key_element",
     "softmax",
+    "exponential_pass",
     "exponent",
+    "row_sum",
+    "use_pass",
     "weights",
     "prob_value",
     "prob_value_column",
     "output_scale",
+    "banked_fifo",
     "multiplier",
     "adder_tree",
     "max_tree",

@@ -2,7 +2,7 @@
 
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
 use spatten::accelerator::shape::ArrayShape;
-use spatten::accelerator::softmax::{Exponent, Softmax, Weights};
+use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
 use spatten::accelerator::top::AttentionCore;
 use spatten::config::Config;
 use spatten::numerics::Formats;
@@ -46,28 +46,103 @@ fn softmax() -> Softmax {
         formats: FORMATS,
         lanes: 2,
         score_lines: 5,
+        exponential_lines: 6,
+        weight_lines: 20,
         rows_in_flight: 2,
     }
 }
 
 #[test]
-fn softmax_that_mixes_the_scales_of_two_rows_is_caught() {
-    let design = faulty(
-        &softmax(),
-        "spatten_softmax",
-        ".pre_i      (pre_q)",
-        ".pre_i      (pre_q | scale_pre_i)",
-    );
-    let outcome = testbenches::softmax::check(&softmax(), &design, &options());
-    caught(outcome, &["`weight`", "row", "line", "lane"]);
+fn row_sum_that_loses_the_carry_or_keeps_the_row_before_is_caught() {
+    let block = RowSum { lanes: 2 };
+    for (from, to) in [
+        ("low_first_q ? START", "low_first_q ? (START >> 1)"),
+        ("carry_q <= low[17]", "carry_q <= low[17] & low[16]"),
+        ("high_first_q ? 17'd0", "(high_first_q & carry_q) ? 17'd0"),
+    ] {
+        let design = faulty(&block, "spatten_row_sum", from, to);
+        let outcome = testbenches::row_sum::check(&block, &design, &options());
+        caught(outcome, &["row", "sum_o"]);
+    }
 }
 
 #[test]
-fn softmax_that_grants_a_row_too_many_is_caught() {
-    let (from, to) = ("row_used_q < 2'd2", "row_used_q < 2'd3");
-    let design = faulty(&softmax(), "spatten_softmax", from, to);
+fn exponential_pass_that_mixes_rows_or_grants_too_much_is_caught() {
+    let block = softmax().exponential_pass();
+    let exponential: &[&str] = &["`exponential`", "row", "line", "lane"];
+    for (from, to, words) in [
+        // The next row's scale and maximum.
+        (
+            ".pre_i      (pre_q)",
+            ".pre_i      (pre_q | scale_pre_i)",
+            exponential,
+        ),
+        (
+            "maximum_q <= maximum_data_i",
+            "maximum_q <= maximum_data_i & maximum_q",
+            exponential,
+        ),
+        // A place too many for a row, and for a line.
+        (
+            "row_used_q < 2'd2",
+            "row_used_q < 2'd3",
+            &["a reciprocal found no place"],
+        ),
+        (
+            "line_used_q < 4'd8",
+            "line_used_q < 4'd15",
+            &["an exponential line found no place"],
+        ),
+        // A row's last line enters without its maximum or its scale.
+        (
+            "maximum_valid_i & scale_valid_i",
+            "maximum_valid_i | scale_valid_i",
+            &["row"],
+        ),
+    ] {
+        let design = faulty(&block, "spatten_exponential_pass", from, to);
+        let outcome = testbenches::exponential_pass::check(&block, &design, &options());
+        caught(outcome, words);
+    }
+}
+
+#[test]
+fn use_pass_that_starts_before_the_sum_or_grants_too_much_is_caught() {
+    let block = softmax().use_pass();
+    for (from, to, words) in [
+        (
+            "row_valid_i & line_room",
+            "(row_valid_i | exponential_valid_i) & line_room",
+            &[][..],
+        ),
+        (
+            "line_used_q < 5'd20",
+            "line_used_q < 5'd31",
+            &["a weight line found no place"],
+        ),
+        (
+            "row_used_q < 2'd2",
+            "row_used_q < 2'd3",
+            &["a reciprocal found no place"],
+        ),
+        (
+            "k_q <= row_k_i",
+            "k_q <= row_k_i | k_q",
+            &["`reciprocal`", "row"],
+        ),
+    ] {
+        let design = faulty(&block, "spatten_use_pass", from, to);
+        let outcome = testbenches::use_pass::check(&block, FORMATS, &design, &options());
+        caught(outcome, words);
+    }
+}
+
+#[test]
+fn softmax_that_gives_a_row_the_flags_of_another_is_caught() {
+    let (from, to) = ("live_q <= score_live_i", "live_q <= score_live_i | live_q");
+    let design = faulty(&softmax(), "spatten_exponential_pass", from, to);
     let outcome = testbenches::softmax::check(&softmax(), &design, &options());
-    caught(outcome, &["spatten_softmax"]);
+    caught(outcome, &["stream", "row"]);
 }
 
 #[test]

@@ -4,10 +4,11 @@ use spatten::accelerator::kv_buffer::LineBuffer;
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
-use spatten::accelerator::softmax::{Exponent, Softmax, Weights};
+use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
 use spatten::accelerator::top::AttentionCore;
 use spatten::cells::adder_tree::AdderTree;
 use spatten::cells::arbiter::Arbiter;
+use spatten::cells::banked_fifo::BankedFifo;
 use spatten::cells::divider::Divider;
 use spatten::cells::exp2::Exp2;
 use spatten::cells::fifo::Fifo;
@@ -22,7 +23,6 @@ use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::reciprocal::Reciprocal;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::sram::{SinglePortSram, Sram};
-use spatten::cells::sram_fifo::SramFifo;
 use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::hdl::{Block, Ty, elaborate, verilog};
 use spatten::numerics::Formats;
@@ -60,8 +60,8 @@ fn sram() {
 }
 
 #[test]
-fn sram_fifo() {
-    holds("sram_fifo", &SramFifo { width: 8, depth: 6 });
+fn banked_fifo() {
+    holds("banked_fifo", &BankedFifo::new(8, 10));
 }
 
 #[test]
@@ -240,6 +240,8 @@ fn small_core() -> AttentionCore {
         key_lines: 6,
         value_lines: 6,
         score_lines: 5,
+        exponential_lines: 5,
+        weight_lines: 12,
         keys_per_row: 10,
         rows_in_flight: 3,
     }
@@ -249,7 +251,13 @@ fn small_core() -> AttentionCore {
 fn softmax() {
     let Softmax { formats, lanes, .. } = small_core().softmax();
     holds("exponent", &Exponent { formats });
+    holds("row_sum", &RowSum { lanes });
+    holds(
+        "exponential_pass",
+        &small_core().softmax().exponential_pass(),
+    );
     holds("weights", &Weights { lanes });
+    holds("use_pass", &small_core().softmax().use_pass());
     holds("softmax", &small_core().softmax());
 }
 

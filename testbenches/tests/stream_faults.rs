@@ -1,12 +1,13 @@
 //! Faults in stream cells that their benches must find.
 
 use spatten::cells::arbiter::Arbiter;
+use spatten::cells::banked_fifo::BankedFifo;
 use spatten::cells::fifo::Fifo;
 use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::testbenches::queue::Queue;
-use spatten::testbenches::{Options, arbiter, prefix_sum, zero_eliminator};
+use spatten::testbenches::{Options, arbiter, banked_fifo, prefix_sum, zero_eliminator};
 
 use super::seeded::{caught, faulty};
 
@@ -53,6 +54,43 @@ fn a_fifo_that_miscounts_or_takes_too_many_words_is_found() {
         let design = faulty(&block, "spatten_fifo", from, to);
         let outcome = Queue::new(&block, (1, 9), 1, 1, 5).check(&design, &OPTIONS);
         caught(outcome, &[expected]);
+    }
+}
+
+#[test]
+fn a_banked_fifo_that_mixes_up_banks_or_loses_cycles_is_found() {
+    let block = BankedFifo::new(9, 10);
+    for (from, to, expected) in [
+        // The words of two banks.
+        (
+            "2'd1: word = place1_q",
+            "2'd1: word = place1_q | place2_q",
+            &[][..],
+        ),
+        // A read where the memory writes, and one that is late for no reason.
+        (
+            "wanted & !blocked",
+            "wanted & !(blocked & (&stored_q))",
+            &[],
+        ),
+        (
+            "write & (write_bank == read_bank)",
+            "write & ((write_bank == read_bank) | write_bank[1])",
+            &["interval"],
+        ),
+        // A read that is late twice, which the places do not hide.
+        (
+            "(write_bank == read_bank)",
+            "((write_bank == read_bank) | (write_bank + 2'd1 == read_bank))",
+            &["a cycle is lost"],
+        ),
+        ("stored_q != 4'd12", "stored_q < 4'd9", &["holds"]),
+    ] {
+        let design = faulty(&block, "spatten_banked_fifo", from, to);
+        caught(
+            banked_fifo::check(&block, (1, 9), &design, &OPTIONS),
+            expected,
+        );
     }
 }
 

@@ -25,10 +25,8 @@ impl Exponent {
         }
     }
 
-    /// Cycles after the score at which `pre` is read.
-    pub const PRE_AT: usize = 1;
     /// Cycles after the score at which `mantissa` is read.
-    pub const MANTISSA_AT: usize = 3;
+    pub const MANTISSA_AT: usize = 2;
 
     /// Cycles after the score at which `post` is read.
     pub fn post_at(&self) -> usize {
@@ -37,7 +35,7 @@ impl Exponent {
 
     /// Cycles from the score to the exponential: distance, shift, clip, product, rounding shift, clip, table.
     pub fn latency(&self) -> usize {
-        self.post_at() + 2 + Exp2::LATENCY
+        self.post_at() + 3 + Exp2::LATENCY
     }
 }
 
@@ -67,26 +65,28 @@ impl Block for Exponent {
         let mantissa = m.input(
             "mantissa",
             SCALE_MANTISSA_BITS,
-            "scale in [2^15, 2^16), 3 cycles after the score",
+            "scale in [2^15, 2^16), 2 cycles after the score",
         );
-        let pre = m.input(
-            "pre",
-            SCALE_SHIFT_BITS,
-            "shift of the distance, 1 cycle after the score",
-        );
+        let pre = m.input("pre", SCALE_SHIFT_BITS, "shift of the distance");
         let post_doc = format!(
             "shift of the product, {} cycles after the score",
             self.post_at()
         );
         let post = m.input("post", SCALE_SHIFT_BITS, &post_doc);
         let e = m.output("e", EXPONENTIAL_BITS, "exponential; 1.0 is 65535 << 6");
+        let live_out = m.output("live", 1, "the key takes part, with its exponential");
+
+        m.section("the scale comes to all lanes: each has registers of its own");
+        reg!(m, pre_q = pre);
+        reg!(m, mantissa_q = mantissa);
+        reg!(m, post_q = post);
 
         m.section("distance from the maximum; never negative for a live key");
         let distance = maximum.wrapping_sub(score).as_unsigned();
         reg!(m, distance_q = distance);
 
         m.section("d1: shifted and clipped");
-        reg!(m, shifted_q = distance_q.shift_right_by(pre));
+        reg!(m, shifted_q = distance_q.shift_right_by(*pre_q));
         let clipped = if score_bits > DISTANCE_BITS {
             let over = shifted_q
                 .slice(DISTANCE_BITS, score_bits - DISTANCE_BITS)
@@ -101,7 +101,7 @@ impl Block for Exponent {
         m.section("product with the mantissa");
         let multiplier = self.multiplier();
         let u_scale = m.instance("u_scale", &multiplier);
-        u_scale.input("a", d1_q.to_signed()).input("b", mantissa);
+        u_scale.input("a", d1_q.to_signed()).input("b", mantissa_q);
         let product_bits = DISTANCE_BITS + SCALE_MANTISSA_BITS;
         let product = u_scale.output("product").as_unsigned();
         m.unused(
@@ -112,7 +112,7 @@ impl Block for Exponent {
 
         m.section("x: shifted with one more fraction bit, then rounded half up and clipped");
         let doubled = product.slice(0, product_bits).shift_left(1);
-        reg!(m, doubled_q = doubled.shift_right_by(post));
+        reg!(m, doubled_q = doubled.shift_right_by(*post_q));
         net!(m, rounded = *doubled_q + m.lit(1, 1));
         m.unused("half", rounded.bit(0), "rounded away");
         let x = rounded.slice(1, EXPONENT_BITS);
@@ -129,5 +129,6 @@ impl Block for Exponent {
         let live = delay(m, "live", live, self.latency());
         let value = u_exp2.output("e");
         e.drive(value & live.repeat(EXPONENTIAL_BITS));
+        live_out.drive(live);
     }
 }

@@ -1,10 +1,16 @@
 #![doc = include_str!("README.md")]
 
 mod exponent;
+mod exponential_pass;
 pub mod golden;
+mod row_sum;
 mod rtl;
+mod use_pass;
 mod weights;
 
 pub use exponent::Exponent;
+pub use exponential_pass::ExponentialPass;
+pub use row_sum::RowSum;
 pub use rtl::Softmax;
+pub use use_pass::UsePass;
 pub use weights::Weights;

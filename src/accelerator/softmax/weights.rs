@@ -2,10 +2,10 @@
 
 use crate::cells::delay::{delay, delay_flag};
 use crate::hdl::{About, Block, Builder, Sig};
-use crate::numerics::{EXPONENTIAL_BITS, SUM_BITS, WEIGHT_BITS, WEIGHT_SHIFT, index_bits};
-use crate::{net, reg};
+use crate::numerics::{EXPONENTIAL_BITS, WEIGHT_BITS, WEIGHT_SHIFT, index_bits};
+use crate::reg;
 
-/// c starts a row at 32; per key c += e, ev = c >> 6, c &= 63; S is the sum of the row's weights.
+/// c starts a row at 32; per key c += e, ev = c >> 6, c &= 63. The weights of a row add up to its S exactly.
 #[derive(Clone, Debug)]
 pub struct Weights {
     /// Keys per line.
@@ -22,7 +22,7 @@ impl Weights {
         }
     }
 
-    /// Cycles from a line of exponentials to its weights and, with the last line, the row's sum.
+    /// Cycles from a line of exponentials to its weights.
     pub fn latency(&self) -> usize {
         self.levels() + 2
     }
@@ -56,17 +56,10 @@ impl Block for Weights {
         let last = m.input("last", 1, "last line of the row");
         let weight = m.output("weight", self.lanes * WEIGHT_BITS, "weight of key k");
         let valid_out = m.output("valid", 1, "a line leaves");
-        let last_out = m.output("last", 1, "last line of the row");
-        let sum = m.output("sum", SUM_BITS, "S of the row; with its last line");
 
         m.section("prefix sums over the line: lane k holds e of keys 0 to k");
-        let prefix_bits = EXPONENTIAL_BITS + self.levels();
-        let mut prefix: Vec<Sig> = e
-            .lanes(EXPONENTIAL_BITS)
-            .to_vec()
-            .into_iter()
-            .map(|lane| lane.extend(prefix_bits))
-            .collect();
+        // Modulo 2^22: only differences of their upper 16 bits count, and a weight has no more.
+        let mut prefix: Vec<Sig> = e.lanes(EXPONENTIAL_BITS).to_vec();
         for level in 0..self.levels() {
             let reach = 1 << level;
             prefix = (0..self.lanes)
@@ -93,37 +86,25 @@ impl Block for Weights {
             "one half",
         );
         reg!(m, carry_q: WEIGHT_SHIFT, reset = 1 << (WEIGHT_SHIFT - 1), "in 1/64 of a weight");
-        let total_bits = prefix_bits + 1;
-        let carry = carry_q.extend(prefix_bits);
+        let carry = carry_q.extend(EXPONENTIAL_BITS);
         let totals: Vec<Sig> = prefix
             .iter()
             .enumerate()
-            .map(|(k, value)| m.net(&format!("total{k}"), *value + carry, ""))
+            .map(|(k, value)| m.net(&format!("total{k}"), value.wrapping_add(carry), ""))
             .collect();
         let end = totals[self.lanes - 1];
         carry_q.next_when(
             line_valid,
             line_last.select(start, end.slice(0, WEIGHT_SHIFT)),
         );
-        let end_units = end.slice(WEIGHT_SHIFT, total_bits - WEIGHT_SHIFT);
-        reg!(
-            m,
-            end_units_q = end_units,
-            "whole units handed out after the line"
-        );
         let units: Vec<Sig> = totals
             .iter()
             .enumerate()
             .map(|(k, total)| {
-                if k + 1 == self.lanes {
-                    return end_units_q.resize(WEIGHT_BITS);
+                if k + 1 < self.lanes {
+                    let low = total.slice(0, WEIGHT_SHIFT);
+                    m.unused(&format!("total{k}_low"), low, "carried on in the last lane");
                 }
-                let above = WEIGHT_SHIFT + WEIGHT_BITS;
-                let rest = m.cat(&[
-                    total.slice(above, total_bits - above),
-                    total.slice(0, WEIGHT_SHIFT),
-                ]);
-                m.unused(&format!("total{k}_rest"), rest, "a weight has 16 bits");
                 let units = total.slice(WEIGHT_SHIFT, WEIGHT_BITS);
                 let register = m.register(&format!("units{k}_q"), units.ty(), None, "");
                 register.next(units);
@@ -133,7 +114,6 @@ impl Block for Weights {
 
         m.section("weights: differences of the whole units");
         let unit_valid = delay_flag(m, "unit_valid", line_valid, 1);
-        let unit_last = delay(m, "unit_last", line_last, 1);
         let weights: Vec<Sig> = (0..self.lanes)
             .map(|k| {
                 let below = k.checked_sub(1).map(|below| units[below]);
@@ -141,18 +121,7 @@ impl Block for Weights {
             })
             .collect();
         reg!(m, weight_q = m.pack(&weights));
-
-        m.section("sum of the row");
-        reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
-        first_q.next_when(unit_valid, unit_last);
-        reg!(m, sum_q: SUM_BITS);
-        let line_units = end_units_q.extend(SUM_BITS);
-        net!(m, so_far = first_q.select(m.lit(0, SUM_BITS), sum_q));
-        sum_q.next_when(unit_valid, so_far.wrapping_add(line_units));
-
         weight.drive(weight_q);
         valid_out.drive(delay_flag(m, "weight_valid", unit_valid, 1));
-        last_out.drive(delay(m, "weight_last", unit_last, 1));
-        sum.drive(sum_q);
     }
 }

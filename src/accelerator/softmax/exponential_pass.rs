@@ -1,0 +1,283 @@
+//! The exponential pass: a complete row's scores are read once, become exponentials, and give 1/S.
+
+use super::exponent::Exponent;
+use super::row_sum::RowSum;
+use crate::cells::banked_fifo::BankedFifo;
+use crate::cells::credits::Credits;
+use crate::cells::delay::{delay, delay_flag};
+use crate::cells::fifo::Fifo;
+use crate::cells::reciprocal::Reciprocal;
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream, Ty};
+use crate::numerics::{
+    EXPONENTIAL_BITS, Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, SCALE_MANTISSA_BITS,
+    SCALE_SHIFT_BITS,
+};
+use crate::{net, reg};
+
+/// Score lines become exponential lines, which wait in the exponential ring, and 1/S per row.
+///
+/// - Latency: [`exponential_latency`](Self::exponential_latency) and [`row_latency`](Self::row_latency).
+/// - Interval: one line per cycle, also from row to row, where `rows_in_flight` rows take [`row_cycles`](Self::row_cycles)
+///   or more.
+/// - Stalls: a line enters when the exponential ring has a place for it, a row's last line also when the row's 1/S has
+///   one; nothing behind that stalls.
+#[derive(Clone, Debug)]
+pub struct ExponentialPass {
+    /// Operand formats.
+    pub formats: Formats,
+    /// Keys per line.
+    pub lanes: usize,
+    /// Lines of the exponential ring: at least those of the longest row, whose 1/S is known when all are there.
+    pub exponential_lines: usize,
+    /// Rows whose 1/S may be under way or waiting.
+    pub rows_in_flight: usize,
+}
+
+impl ExponentialPass {
+    pub(crate) fn exponent(&self) -> Exponent {
+        Exponent {
+            formats: self.formats,
+        }
+    }
+
+    pub(crate) fn row_sum(&self) -> RowSum {
+        RowSum { lanes: self.lanes }
+    }
+
+    /// The exponential ring.
+    pub fn ring(&self) -> BankedFifo {
+        BankedFifo::new(
+            self.lanes * (EXPONENTIAL_BITS + 1) + 1,
+            self.exponential_lines,
+        )
+    }
+
+    /// Cycles from the transfer of a score line to its exponentials at the ring.
+    fn pipeline_latency(&self) -> usize {
+        1 + self.exponent().latency()
+    }
+
+    /// Cycles from the transfer of a score line to the first in which its exponentials can leave the ring.
+    pub fn exponential_latency(&self) -> usize {
+        self.pipeline_latency() + BankedFifo::LATENCY as usize
+    }
+
+    /// Cycles from the transfer of a row's last score line to the first in which its 1/S can leave.
+    pub fn row_latency(&self) -> usize {
+        let sum = self.pipeline_latency() + self.row_sum().latency();
+        sum + Reciprocal.latency() + Fifo::LATENCY as usize
+    }
+
+    /// Cycles for which a row of `lines` lines counts as in flight when its 1/S and its exponentials are taken at once:
+    /// from its last score line until the cycle after its last exponentials have left. Rows come no faster than
+    /// `rows_in_flight` in so many cycles.
+    pub fn row_cycles(&self, lines: usize) -> usize {
+        self.row_latency() + lines
+    }
+
+    /// Lines of the exponential ring with which rows of `lines` lines follow each other without an idle cycle: a row's
+    /// first line keeps its place until the row is complete and its 1/S known.
+    pub fn lines_at_full_speed(&self, lines: usize) -> usize {
+        self.row_latency() + lines + 1
+    }
+
+    /// Fields of the `scale` channel.
+    pub fn scale_fields() -> Vec<Field> {
+        vec![
+            Field::new(
+                "mantissa",
+                SCALE_MANTISSA_BITS,
+                "score to exponent, [2^15, 2^16)",
+            ),
+            Field::new("pre", SCALE_SHIFT_BITS, "shift before the product"),
+            Field::new("post", SCALE_SHIFT_BITS, "shift after the product"),
+        ]
+    }
+
+    /// Fields of the `score` channel.
+    pub fn score_fields(&self) -> Vec<Field> {
+        let score_bits = self.formats.score_bits();
+        let doc = format!("{} scores s{score_bits}", self.lanes);
+        vec![
+            Field::new("data", self.lanes * score_bits, &doc),
+            Field::new("live", self.lanes, "score k belongs to a live key"),
+            Field::new("last", 1, "last line of the row"),
+        ]
+    }
+
+    /// Fields of the `maximum` channel.
+    pub fn maximum_fields(&self) -> Vec<Field> {
+        let doc = "the row's maximum, once all its scores are here";
+        let ty = Ty::signed(self.formats.score_bits());
+        vec![Field::new("data", ty, doc)]
+    }
+
+    /// Fields of the `exponential` channel.
+    pub fn exponential_fields(lanes: usize) -> Vec<Field> {
+        let doc = format!("{lanes} exponentials u{EXPONENTIAL_BITS}, 0 for a dead key");
+        vec![
+            Field::new("data", lanes * EXPONENTIAL_BITS, &doc),
+            Field::new("live", lanes, "exponential k belongs to a live key"),
+            Field::new("last", 1, "last line of the row"),
+        ]
+    }
+
+    /// Fields of the `row` channel: what is known of a row when its exponentials are used.
+    pub fn row_fields() -> Vec<Field> {
+        vec![
+            Field::new(
+                "r",
+                RECIPROCAL_BITS,
+                "1/S = r * 2^-(k + 18); 0 for an empty row",
+            ),
+            Field::new("k", RECIPROCAL_EXPONENT_BITS, "floor(log2 S)"),
+        ]
+    }
+}
+
+/// A score line in the pipeline's first register, with what belongs to its row.
+struct Line<'m> {
+    scores: Sig<'m>,
+    live: Sig<'m>,
+    maximum: Sig<'m>,
+    mantissa: Sig<'m>,
+    pre: Sig<'m>,
+    post: Sig<'m>,
+}
+
+impl Block for ExponentialPass {
+    fn name(&self) -> String {
+        format!(
+            "spatten_exponential_pass_s{}_l{}_n{}_r{}",
+            self.formats.score_bits(),
+            self.lanes,
+            self.exponential_lines,
+            self.rows_in_flight
+        )
+    }
+
+    fn about(&self) -> About {
+        About {
+            purpose: "Exponential pass: a complete row's scores become exponentials e relative to the row's maximum, which\n\
+                      wait in the exponential ring while their sum S and its reciprocal are made.\n\
+                      \n\
+                      score -> u_exponent -> u_exponential_ring -> exponential\n\
+                      \x20                   '-> u_row_sum -> u_reciprocal -> u_row_fifo -> row"
+                .into(),
+            parameters: vec![
+                ("score_bits", self.formats.score_bits().to_string()),
+                ("lanes", self.lanes.to_string()),
+                ("exponential_lines", self.exponential_lines.to_string()),
+                ("rows_in_flight", self.rows_in_flight.to_string()),
+            ],
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let score = m.stream_in("score", &self.score_fields());
+        let maximum = m.stream_in("maximum", &self.maximum_fields());
+        let scale = m.stream_in("scale", &Self::scale_fields());
+        let exponential = m.stream_out("exponential", &Self::exponential_fields(self.lanes));
+        let row = m.stream_out("row", &Self::row_fields());
+
+        m.section("a line enters when its row is complete and its results have places");
+        let ring = self.ring();
+        let lines = Credits::new(m, "line", ring.lines());
+        let rows = Credits::new(m, "row", self.rows_in_flight);
+        let last = score.field("last");
+        let (line_room, row_room) = (lines.available(), rows.available());
+        net!(m, row_here = maximum.valid & scale.valid);
+        net!(m, ready = row_here & line_room & (row_room | !last));
+        net!(m, issue = score.valid & ready);
+        score.ready.drive(ready);
+        net!(m, row_end = issue & last);
+        maximum.ready.drive(row_end);
+        scale.ready.drive(row_end);
+
+        m.section("first register: behind it nothing stalls");
+        reg!(m, issue_q = issue, reset = 0);
+        reg!(m, last_q = last);
+        reg!(m, scores_q = score.field("data"), when = issue);
+        reg!(m, live_q = score.field("live"));
+        reg!(m, maximum_q = maximum.data());
+        reg!(m, mantissa_q = scale.field("mantissa"));
+        reg!(m, pre_q = scale.field("pre"));
+        reg!(m, post_q = scale.field("post"));
+        let line = Line {
+            scores: *scores_q,
+            live: *live_q,
+            maximum: *maximum_q,
+            mantissa: *mantissa_q,
+            pre: *pre_q,
+            post: *post_q,
+        };
+        let (exponentials, live) = self.exponentials(m, &line);
+        let latency = self.exponent().latency();
+        let e_valid = delay_flag(m, "e_valid", *issue_q, latency);
+        let e_last = delay(m, "e_last", *last_q, latency);
+
+        m.section("exponential ring");
+        let ring_ready = m.wire("ring_ready", 1, "");
+        m.never(e_valid & !ring_ready, "an exponential line found no place");
+        let fields = vec![
+            ("data".into(), exponentials),
+            ("live".into(), live),
+            ("last".into(), e_last),
+        ];
+        let found = Stream::new(e_valid, ring_ready, fields);
+        let found = m.through("u_exponential_ring", &ring, found);
+        lines.count(issue, found.valid & exponential.ready);
+        exponential.connect(found);
+
+        m.section("sum of the row and its reciprocal");
+        let u_row_sum = m.instance("u_row_sum", &self.row_sum());
+        u_row_sum
+            .input("e", exponentials)
+            .input("valid", e_valid)
+            .input("last", e_last);
+        let u_reciprocal = m.instance("u_reciprocal", &Reciprocal);
+        u_reciprocal
+            .input("valid", u_row_sum.output("valid"))
+            .input("sum", u_row_sum.output("sum"));
+        let done = u_reciprocal.output("valid");
+        let done_ready = m.wire("reciprocal_ready", 1, "");
+        m.never(done & !done_ready, "a reciprocal found no place");
+        let fields = vec![
+            ("r".into(), u_reciprocal.output("r")),
+            ("k".into(), u_reciprocal.output("k")),
+        ];
+        let done = Stream::new(done, done_ready, fields);
+        let row_fifo = Fifo::new(done.width(), self.rows_in_flight);
+        let done = m.through("u_row_fifo", &row_fifo, done);
+        rows.count(row_end, done.valid & row.ready);
+        row.connect(done);
+    }
+}
+
+impl ExponentialPass {
+    /// The lanes: exponentials and live flags, [`Exponent::latency`] cycles after the line.
+    fn exponentials<'m>(&self, m: &'m Builder, line: &Line<'m>) -> (Sig<'m>, Sig<'m>) {
+        m.section("exponentials");
+        let exponent = self.exponent();
+        let exponentials = m.wire("exponentials", self.lanes * EXPONENTIAL_BITS, "e of key k");
+        let e_live = m.wire("e_live", self.lanes, "key k is live");
+        let scores = line.scores.lanes(Ty::signed(self.formats.score_bits()));
+        let live = line.live.lanes(1);
+        let mantissa = delay(m, "mantissa_late", line.mantissa, Exponent::MANTISSA_AT);
+        let post = delay(m, "post_late", line.post, exponent.post_at());
+        m.generate("g_exponent", self.lanes, |k| {
+            let u_exponent = m.instance("u_exponent", &exponent);
+            u_exponent
+                .input("score", scores.at(k))
+                .input("live", live.at(k))
+                .input("maximum", line.maximum)
+                .input("mantissa", mantissa)
+                .input("pre", line.pre)
+                .input("post", post);
+            exponentials.drive_lane(k, u_exponent.output("e"));
+            e_live.drive_lane(k, u_exponent.output("live"));
+        });
+        (*exponentials, *e_live)
+    }
+}
