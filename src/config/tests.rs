@@ -123,7 +123,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
 
 #[test]
 fn the_hash_of_a_preset_is_stable() {
-    assert_eq!(preset("tiny").hash(), "749c04564229");
+    assert_eq!(preset("tiny").hash(), "7c769c340332");
 }
 
 #[test]
@@ -382,11 +382,12 @@ fn draws() -> impl Strategy<Value = Draw> {
     let output_lanes = prop_oneof![3 => (0_u32..6).prop_map(|n| 1_i64 << n), 1 => about(1, 32)];
     let widths = [about(4, 12), about(4, 12), about(4, 12)];
     let lines = [
-        about(2, 8192),
-        about(2, 8192),
-        about(2, 8192),
-        about(2, 8192),
-        about(16, 8192),
+        about(2, 8192).boxed(),
+        about(2, 8192).boxed(),
+        // Rings are mostly long enough for any row, so that enough draws are valid.
+        prop_oneof![1 => Just(8192), 1 => about(2, 8192)].boxed(),
+        prop_oneof![3 => Just(8192), 1 => about(2, 8192)].boxed(),
+        prop_oneof![3 => Just(16), 1 => about(16, 8192)].boxed(),
     ];
     let counts = (
         lanes,
