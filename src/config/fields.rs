@@ -199,7 +199,7 @@ pub const FIELDS: &[Field] = &[
         "every buffer must hold a row of this length; longer sequences need a larger configuration or pruning to this length"),
     integer!(schedule.rows_in_flight, 2, 64, default 32, "rows",
         "query rows between their first score and their last output",
-        "more rows hide the pipeline's latency behind short rows, at one row-table entry each; longer rows need fewer"),
+        "a row is under way for some 75 cycles, so rows of n score lines follow each other without a gap when 75/n are in flight (32 from 3 lines on, 64 from 2); each takes an entry in the rows' FIFOs"),
     integer!(memory.channels, 1, 32, default 16, "channels",
         "HBM channels of 32 bytes per cycle each",
         "so far only the derived peak bandwidth uses it; generation is bound by bandwidth, so with too few channels the arrays idle"),
