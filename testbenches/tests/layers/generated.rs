@@ -95,7 +95,7 @@ fn layers(config: &Config, random: &mut ChaCha8Rng) -> Vec<LayerOperands> {
 fn generated_layers_equal_golden(preset: &str) {
     let mut preset = Preset::start(preset);
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    for round in 0..if is_long() { 10 } else { 1 } {
+    for round in 0..if is_long() { 3 } else { 1 } {
         let layers = layers(&preset.config, &mut random);
         preset.equals_golden(&format!("round {round}"), &layers, 3);
     }
