@@ -2,7 +2,7 @@
 //!
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
-use crate::accelerator::prob_value::{OutputScale, ProbValueColumn};
+use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::cells::adder_tree::AdderTree;
@@ -152,11 +152,8 @@ fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     }));
     blocks.push(Box::new(core.softmax().use_pass()));
     blocks.push(Box::new(core.softmax()));
-    blocks.push(Box::new(ProbValueColumn {
-        banks: core.shape.banks(),
-        value_bits: formats.value_bits,
-        accumulator_bits: formats.accumulator_bits(),
-    }));
+    blocks.push(Box::new(core.prob_value().column()));
+    blocks.push(Box::new(core.prob_value().element()));
     blocks.push(Box::new(OutputScale { formats }));
     blocks.push(Box::new(core.prob_value()));
     blocks.push(Box::new(core));

@@ -121,7 +121,7 @@ impl Round {
         bench: &mut Bench,
         drive: impl FnMut(&mut Bench),
     ) -> Result<(), BenchError> {
-        self.stall(bench, || Stalls::NONE);
+        self.stall(bench, &[], || Stalls::NONE);
         self.to_the_end(bench, drive)
     }
 
@@ -134,6 +134,20 @@ impl Round {
         &self,
         bench: &mut Bench,
         random: &mut impl Rng,
+        drive: impl FnMut(&mut Bench),
+    ) -> Result<(), BenchError> {
+        self.with_stalls_except(&[], bench, random, drive)
+    }
+
+    /// The same, but words of the `steady` streams are taken at once: their receiver has promised places for them.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn with_stalls_except(
+        &self,
+        steady: &[SinkId],
+        bench: &mut Bench,
+        random: &mut impl Rng,
         mut drive: impl FnMut(&mut Bench),
     ) -> Result<(), BenchError> {
         let streams = self.sources.len() + self.sinks.len() + self.collected.len();
@@ -141,7 +155,7 @@ impl Round {
             .random_bool(0.5)
             .then(|| random.random_range(0..streams));
         let mut stream = 0..streams;
-        self.stall(bench, || match (only, stream.next()) {
+        self.stall(bench, steady, || match (only, stream.next()) {
             (None, _) => random_stalls(random),
             (only, stream) if only == stream => LONG_STALLS,
             _ => Stalls::NONE,
@@ -154,13 +168,19 @@ impl Round {
         self.to_the_end(bench, drive)
     }
 
-    fn stall(&self, bench: &mut Bench, mut stalls: impl FnMut() -> Stalls) {
+    fn stall(&self, bench: &mut Bench, steady: &[SinkId], mut stalls: impl FnMut() -> Stalls) {
         for (source, _) in &self.sources {
             bench.stall_source(*source, stalls());
         }
         let sinks = self.sinks.iter().map(|(sink, _)| *sink);
         for sink in sinks.chain(self.collected.iter().map(|(sink, _)| *sink)) {
-            bench.stall_sink(sink, stalls());
+            let stalls = stalls();
+            let stalls = if steady.contains(&sink) {
+                Stalls::NONE
+            } else {
+                stalls
+            };
+            bench.stall_sink(sink, stalls);
         }
     }
 

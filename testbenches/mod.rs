@@ -26,7 +26,7 @@ pub mod pipeline;
 mod popcount;
 pub mod prefix_sum;
 pub mod prob_value;
-pub mod prob_value_column;
+pub mod prob_value_element;
 pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
@@ -126,7 +126,7 @@ pub fn all() -> Vec<Testbench> {
         weights,
         use_pass,
         softmax,
-        prob_value_column,
+        prob_value_element,
         output_scale,
         prob_value,
         attention_core,

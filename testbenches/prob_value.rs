@@ -30,7 +30,8 @@ struct Row {
     reciprocal: Reciprocal,
 }
 
-/// Runs on the configuration's parameters and on the smallest: one vector per line, a row's outputs in one transfer.
+/// Runs on the configuration's parameters and on corners: one vector per line with a row's outputs in one transfer,
+/// and rows whose outputs take longer than their lines.
 ///
 /// # Errors
 /// [`BenchError`] when the block differs from its golden model or cannot be simulated.
@@ -50,8 +51,20 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
         cases: options.cases / 10,
         ..options.untraced()
     };
-    let corner = check(&smallest, &design(&smallest), &few)?;
-    report.add(corner.without_notes());
+    // Rows that drain for longer than the next one's sums take to finish.
+    let slow = ProbValue {
+        shape: ArrayShape {
+            multipliers: 32,
+            head_dims: vec![16, 32],
+        },
+        lanes: 2,
+        output_lanes: 2,
+        ..smallest.clone()
+    };
+    for corner in [smallest, slow] {
+        let corner = check(&corner, &design(&corner), &few)?;
+        report.add(corner.without_notes());
+    }
     Ok(report)
 }
 

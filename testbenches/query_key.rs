@@ -10,7 +10,7 @@ use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cells::lane_packer::pack_groups;
 use crate::config::Config;
-use crate::cosim::{Bench, Design, Field, SinkId, SourceId};
+use crate::cosim::{Bench, Design, Field, PortId, SinkId, SourceId};
 use crate::hdl::elaborate;
 use crate::numerics::Formats;
 
@@ -48,6 +48,7 @@ pub fn corners() -> [QueryKey; 2] {
             max_head_dim: head_dims[head_dims.len() - 1],
         },
         lanes,
+        score_places: 32,
     };
     [stage(&[2, 4, 8, 16], 2), stage(&[4], 16)]
 }
@@ -65,12 +66,18 @@ pub fn check(stage: &QueryKey, design: &Design, options: &Options) -> Result<Rep
         full_speed(stage, &mut bench, &ports, level, &mut random)?;
     }
     let mut rows = extreme_rows(stage, &mut random);
+    let mut receiver = Receiver::new(stage);
     while report.words < options.cases as u64 {
         add_random_rows(stage, &mut rows, &mut random);
         let words = Words::new(stage, &rows);
         let round = words.round(&ports);
         words.explain(&mut bench, &ports);
-        round.with_stalls(&mut bench, &mut random, |_| ())?;
+        receiver.frees = [1.0, 0.5, 0.1][random.random_range(0..3)];
+        let mut pulses = options.random(2 + report.words);
+        round.with_stalls_except(&[ports.score], &mut bench, &mut random, |bench| {
+            receiver.drive(bench, &ports, &mut pulses);
+        })?;
+        receiver.check(design, options)?;
         words.compare_maxima(&bench, &ports, design, options)?;
         report.words += (words.scores.len() + words.maxima.len()) as u64;
         rows.clear();
@@ -89,7 +96,49 @@ struct Ports {
     row: SourceId,
     line: SourceId,
     score: SinkId,
+    score_free: PortId,
     maximum: SinkId,
+}
+
+/// What takes the score lines: it has a place for each line sent against a credit, so `score` never stalls.
+struct Receiver {
+    places: usize,
+    /// How readily a place becomes free.
+    frees: f64,
+    freed: usize,
+    most_held: usize,
+}
+
+impl Receiver {
+    fn new(stage: &QueryKey) -> Self {
+        Receiver {
+            places: stage.score_places,
+            frees: 1.0,
+            freed: 0,
+            most_held: 0,
+        }
+    }
+
+    /// Gives at most one place back in this cycle.
+    fn drive(&mut self, bench: &mut Bench, ports: &Ports, random: &mut impl Rng) {
+        let taken = bench.sink_cycles(ports.score).len();
+        // After a reset both count from zero.
+        self.freed = self.freed.min(taken);
+        self.most_held = self.most_held.max(taken - self.freed);
+        let frees = self.freed < taken && random.random_bool(self.frees);
+        self.freed += usize::from(frees);
+        bench.simulator().set(ports.score_free, u64::from(frees));
+    }
+
+    /// No more lines than there are places were ever held.
+    fn check(&self, design: &Design, options: &Options) -> Result<(), BenchError> {
+        ensure(self.most_held <= self.places, || {
+            format!(
+                "{} (seed {}): stream `score`: {} lines sent for {} places",
+                design.top, options.seed, self.most_held, self.places
+            )
+        })
+    }
 }
 
 impl Ports {
@@ -115,6 +164,7 @@ impl Ports {
                     last,
                 ],
             ),
+            score_free: bench.simulator().port("score_free_i"),
             maximum: bench.sink("maximum", &[score]),
         }
     }
@@ -341,7 +391,10 @@ fn full_speed(
         .collect();
     let words = Words::new(stage, &rows);
     words.explain(bench, ports);
-    words.round(ports).at_full_speed(bench, |_| ())?;
+    let mut receiver = Receiver::new(stage);
+    words.round(ports).at_full_speed(bench, |bench| {
+        receiver.drive(bench, ports, random);
+    })?;
 
     let vectors = stage.shape.vectors_per_line(level);
     let lines = bench.source_cycles(ports.line);

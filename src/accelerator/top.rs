@@ -41,6 +41,10 @@ pub struct AttentionCore {
 }
 
 impl AttentionCore {
+    /// Rows ahead of their first score: in the query FIFO and before the fork. Their descriptors wait in the other
+    /// FIFOs beside those of the rows in flight.
+    const ROWS_AHEAD: usize = 3;
+
     /// The core of a configuration.
     pub fn new(config: &Config) -> Self {
         AttentionCore {
@@ -87,6 +91,7 @@ impl AttentionCore {
             shape: self.shape.clone(),
             formats: self.formats,
             lanes: self.softmax_lanes,
+            score_places: self.softmax().score_places(),
         }
     }
 
@@ -206,10 +211,11 @@ impl Block for AttentionCore {
         let u_fork = m.instance("u_row_fork", &Fork { branches: 5 });
         u_fork.input("in_valid", row.valid);
         row.ready.drive(u_fork.output("in_ready"));
-        let rows = self.rows_in_flight;
+        let rows = self.rows_in_flight + Self::ROWS_AHEAD;
         let buffer = ["level", "live", "release", "lines"];
         let key_row = self.branch(m, u_fork, (0, "key_row", 2), &row, &buffer);
-        let query = self.branch(m, u_fork, (1, "query", 2), &row, &["query", "level"]);
+        let ahead = Self::ROWS_AHEAD - 1;
+        let query = self.branch(m, u_fork, (1, "query", ahead), &row, &["query", "level"]);
         let scale_fields = ["mantissa", "pre", "post"];
         let scale = self.branch(m, u_fork, (2, "scale", rows), &row, &scale_fields);
         let value_row = self.branch(m, u_fork, (3, "value_row", rows), &row, &buffer);
@@ -220,10 +226,12 @@ impl Block for AttentionCore {
         u_keys
             .feed("fill", key)
             .feed("row", Self::of_buffer(key_row, &keys));
+        let score_free = m.wire("score_free", 1, "a place in the score ring is free again");
         let u_query_key = m.instance("u_query_key", &self.query_key());
         u_query_key
             .feed("row", query)
-            .feed("line", u_keys.stream("line"));
+            .feed("line", u_keys.stream("line"))
+            .input("score_free", *score_free);
         let [score, maximum] = ["score", "maximum"].map(|channel| u_query_key.stream(channel));
 
         m.section("weights");
@@ -232,6 +240,7 @@ impl Block for AttentionCore {
             .feed("score", score)
             .feed("maximum", maximum)
             .feed("scale", scale);
+        score_free.drive(u_softmax.output("score_free"));
         let [weight, reciprocal] =
             ["weight", "reciprocal"].map(|channel| u_softmax.stream(channel));
 

@@ -8,6 +8,8 @@
 //! `query_key` uses it behind its processing elements: with 32 multipliers in each, P partial sums are the scores of
 //! P keys of dimension 32 (level 0), P/2 keys of dimension 64 (level 1) or P/4 keys of dimension 128 (level 2).
 
+use std::collections::HashMap;
+
 use super::delay::delay_flag;
 use super::tree::{self, Pairs};
 use crate::hdl::{About, Block, Builder, Lanes, Sig, Ty};
@@ -188,21 +190,33 @@ impl Block for AdderTree {
         );
 
         let mut words = terms.lanes(self.term);
+        let mut deep = self.decoded(1, |level| {
+            let select = select.expect("one of several levels is chosen");
+            let doc = "the level asked for is this one or a later one";
+            m.net(&format!("deep{level}"), self.is_deep(m, level, select), doc)
+        });
         for level in 1..=self.depth() {
             m.section(&format!("level {level}: sums of {} lanes", 1 << level));
-            words = match select {
-                Some(select) if self.result_levels[0] < level => {
-                    self.add_where_asked_for(m, level, words, select)
-                }
-                _ => self.add(m, level, words),
+            words = match deep.remove(&level) {
+                Some(deep) => self.add_where_asked_for(m, level, words, deep),
+                None => self.add(m, level, words),
             };
             if level.is_multiple_of(self.levels_per_stage) || level == self.depth() {
                 let name = format!("level{level}_q");
                 let register = m.register(&name, words.bus.width(), None, "");
                 register.next(words.bus);
                 words = register.lanes(words.ty);
+                // What the next stage chooses by drives all of its lanes: it is decoded before the register.
+                deep = self.decoded(level + 1, |next| {
+                    let select = select.expect("one of several levels is chosen");
+                    let doc = "the level asked for is this one or a later one";
+                    let flag = m.register(&format!("deep{next}_q"), 1, None, doc);
+                    flag.next(self.is_deep(m, next, select));
+                    *flag
+                });
+                let after = level + 1 + self.levels_per_stage;
                 select = select
-                    .filter(|_| level < self.depth())
+                    .filter(|_| self.chooses(after..=self.depth()))
                     .map(|select| registered_select(m, level, select));
             }
         }
@@ -214,6 +228,32 @@ impl Block for AdderTree {
 }
 
 impl AdderTree {
+    /// Whether one of the levels takes sums of an earlier level where these are asked for.
+    fn chooses(&self, mut levels: impl Iterator<Item = usize>) -> bool {
+        self.select_bits() > 0 && levels.any(|level| self.result_levels[0] < level)
+    }
+
+    /// `flag` for every choosing level of the stage that begins with level `first`.
+    fn decoded<'m>(
+        &self,
+        first: usize,
+        flag: impl Fn(usize) -> Sig<'m>,
+    ) -> HashMap<usize, Sig<'m>> {
+        (first..first + self.levels_per_stage)
+            .filter(|&level| level <= self.depth() && self.chooses(level..=level))
+            .map(|level| (level, flag(level)))
+            .collect()
+    }
+
+    /// Whether the level asked for is `level` or a later one.
+    fn is_deep<'m>(&self, m: &'m Builder, level: usize, select: Sig<'m>) -> Sig<'m> {
+        let first = self.result_levels.partition_point(|&l| l < level) as u64;
+        match select.width() {
+            1 => select,
+            width => select.ge(m.lit(first, width)),
+        }
+    }
+
     /// Sums of neighbouring lanes.
     fn add<'m>(&self, m: &'m Builder, level: usize, words: Lanes<'m>) -> Lanes<'m> {
         let ty = self.word_at(level);
@@ -230,20 +270,9 @@ impl AdderTree {
         m: &'m Builder,
         level: usize,
         words: Lanes<'m>,
-        select: Sig<'m>,
+        deep: Sig<'m>,
     ) -> Lanes<'m> {
         let ty = self.word_at(level);
-        let first = self.result_levels.partition_point(|&l| l < level) as u64;
-        let is_deep = match select.width() {
-            1 => select,
-            width => select.ge(m.lit(first, width)),
-        };
-        let deep = m.net(
-            &format!("deep{level}"),
-            is_deep,
-            "the level asked for is this one or a later one",
-        );
-
         let before = self.sums_at(level - 1);
         let live = if before == words.lanes {
             words

@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 21] = [
+pub const FAMILIES: [&str; 22] = [
     "line_buffer",
     "query_key",
     "query_key_element",
@@ -19,6 +19,7 @@ pub const FAMILIES: [&str; 21] = [
     "use_pass",
     "weights",
     "prob_value",
+    "prob_value_element",
     "prob_value_column",
     "output_scale",
     "banked_fifo",

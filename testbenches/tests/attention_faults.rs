@@ -1,6 +1,6 @@
 //! Faults put into the emitted Verilog of softmax, `prob_value` and the attention core: their testbenches find each.
 
-use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
+use spatten::accelerator::prob_value::{OutputScale, ProbValue};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
 use spatten::accelerator::top::AttentionCore;
@@ -146,20 +146,29 @@ fn softmax_that_gives_a_row_the_flags_of_another_is_caught() {
 }
 
 #[test]
-fn column_that_adds_to_the_row_before_is_caught() {
-    let block = ProbValueColumn {
-        banks: 2,
-        value_bits: FORMATS.value_bits,
-        accumulator_bits: FORMATS.accumulator_bits(),
-    };
-    let design = faulty(
-        &block,
-        "spatten_prob_value_column",
-        "first_i ?",
-        "(first_i & hold_i) ?",
-    );
-    let outcome = testbenches::prob_value_column::check(&block, FORMATS, &design, &options());
-    caught(outcome, &["held_o", "row"]);
+fn element_that_adds_to_the_row_before_or_takes_idle_operands_is_caught() {
+    let block = prob_value().element();
+    for (module, from, to) in [
+        (
+            "spatten_prob_value_column",
+            "first_q ?",
+            "(first_q & last_q) ?",
+        ),
+        (
+            "spatten_prob_value_column",
+            "last_i & accumulate_i",
+            "last_i",
+        ),
+        (
+            "spatten_prob_value_element",
+            "value0_q[k*6 +: 6]",
+            "value0_q[(7-k)*6 +: 6]",
+        ),
+    ] {
+        let design = faulty(&block, module, from, to);
+        let outcome = testbenches::prob_value_element::check(&block, FORMATS, &design, &options());
+        caught(outcome, &["held_o", "row", "column"]);
+    }
 }
 
 #[test]
@@ -194,10 +203,36 @@ fn prob_value_that_scales_a_row_by_another_ones_sum_is_caught() {
 
 #[test]
 fn prob_value_whose_rows_overrun_each_other_is_caught() {
+    // Rows that drain in fewer cycles than their sums take: the count of outputs alone lets the next one follow at once.
+    let block = ProbValue {
+        output_lanes: 8,
+        ..prob_value()
+    };
     let (from, to) = ("wire paced = ", "wire paced = 1'b1 | ");
-    let design = faulty(&prob_value(), "spatten_prob_value_m", from, to);
-    let outcome = testbenches::prob_value::check(&prob_value(), &design, &options());
+    let design = faulty(&block, "spatten_prob_value_m", from, to);
+    let outcome = testbenches::prob_value::check(&block, &design, &options());
     caught(outcome, &["a row was finished while another drained"]);
+}
+
+#[test]
+fn prob_value_that_promises_more_places_than_there_are_is_caught() {
+    // Outputs beyond the FIFO's places; sums finished before the row ahead has drained.
+    for (from, to, words) in [
+        (
+            "wire place = ",
+            "wire place = 1'b1 | ",
+            "outputs found no place",
+        ),
+        (
+            "wire outputs_clear = ",
+            "wire outputs_clear = 1'b1 | ",
+            "a row was finished while another drained",
+        ),
+    ] {
+        let design = faulty(&prob_value(), "spatten_prob_value_m", from, to);
+        let outcome = testbenches::prob_value::check(&prob_value(), &design, &options());
+        caught(outcome, &[words]);
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ on_presets!(
     weights,
     use_pass,
     softmax,
-    prob_value_column,
+    prob_value_element,
     output_scale,
     prob_value,
     attention_core,

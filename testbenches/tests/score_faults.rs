@@ -96,7 +96,7 @@ fn query_key_element_with_a_wrong_operand_is_caught() {
 }
 
 #[test]
-fn query_key_with_a_wrong_operand_flag_maximum_credit_or_carry_is_caught() {
+fn query_key_with_a_wrong_operand_flag_maximum_credit_pace_or_carry_is_caught() {
     let block = QueryKey {
         shape: shape(),
         formats: Formats {
@@ -106,6 +106,7 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_or_carry_is_caught() {
             max_head_dim: 8,
         },
         lanes: 2,
+        score_places: 12,
     };
     let score: &[&str] = &["stream `score`", "row", "level", "line", "lane"];
     for (module, from, to, words) in [
@@ -117,8 +118,8 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_or_carry_is_caught() {
         ),
         (
             "spatten_query_key_m",
-            "group_live_q[23], group_tree_sums[54:42]}, {group_live_q[22]",
-            "group_live_q[22], group_tree_sums[54:42]}, {group_live_q[23]",
+            "dots_live_q[23], group_tree_sums[54:42]}, {dots_live_q[22]",
+            "dots_live_q[22], group_tree_sums[54:42]}, {dots_live_q[23]",
             score,
         ),
         (
@@ -129,8 +130,14 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_or_carry_is_caught() {
         ),
         (
             "spatten_query_key_m",
-            "group_used_q < 4'd8",
-            "group_used_q < 4'd9",
+            "wire score_room = ",
+            "wire score_room = 1'b1 | ",
+            &["stream `score`", "lines sent for 12 places"],
+        ),
+        (
+            "spatten_query_key_m",
+            "wire paced = ",
+            "wire paced = 1'b1 | ",
             &["a group found no place"],
         ),
         // A carry between the halves of a sum is lost.

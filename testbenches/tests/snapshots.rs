@@ -1,7 +1,7 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
 use spatten::accelerator::kv_buffer::LineBuffer;
-use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn};
+use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
@@ -208,6 +208,7 @@ fn query_key_stage() -> QueryKey {
             max_head_dim: 8,
         },
         lanes: 2,
+        score_places: 12,
     }
 }
 
@@ -263,15 +264,14 @@ fn softmax() {
 
 #[test]
 fn prob_value() {
-    let ProbValue { shape, formats, .. } = small_core().prob_value();
-    let column = ProbValueColumn {
-        banks: shape.banks(),
-        value_bits: formats.value_bits,
-        accumulator_bits: formats.accumulator_bits(),
-    };
-    holds("prob_value_column", &column);
+    let stage: ProbValue = small_core().prob_value();
+    let element: ProbValueElement = stage.element();
+    let column: &ProbValueColumn = &element.column;
+    let formats = stage.formats;
+    holds("prob_value_column", column);
+    holds("prob_value_element", &element);
     holds("output_scale", &OutputScale { formats });
-    holds("prob_value", &small_core().prob_value());
+    holds("prob_value", &stage);
 }
 
 #[test]

@@ -23,9 +23,9 @@ module spatten_adder_tree_n2_s29_l0_1_r1 (
 );
 
   genvar k;
+  wire deep1 = select_i;  // the level asked for is this one or a later one
 
   // ---- level 1: sums of 2 lanes ------------------------------------------------
-  wire deep1 = select_i;  // the level asked for is this one or a later one
   wire [28:0] sum1_low = terms_i[28:0];
   wire [28:0] sum1_high = terms_i[57:29];
   wire [29:0] sum1 = {sum1_low[28], sum1_low} + {sum1_high[28], sum1_high};

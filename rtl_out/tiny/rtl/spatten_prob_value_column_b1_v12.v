@@ -1,7 +1,8 @@
 // spatten_prob_value_column_b1_v12
 //
-// Processing element of prob_value: weights times one element of the V vectors of a line,
-// accumulated over a row; the finished sum is held while the next row accumulates.
+// Column of prob_value: weights times one element of the V vectors of a line, accumulated over a
+// row; the finished sum is held while the next row accumulates. Flags enter 2 cycles after their
+// operands.
 //
 // Parameters:
 //   banks             1
@@ -14,27 +15,15 @@
 
 module spatten_prob_value_column_b1_v12 (
   input  wire        clk_i,
-  input  wire        load_i,        // take operands
   input  wire [11:0] value_i,       // V element of bank k, signed
   input  wire [15:0] weight_i,      // weight of bank k
-  input  wire        accumulate_i,  // add the sum of operands 4 cycles ago
-  input  wire        first_i,       // with accumulate: begin a row
-  input  wire        hold_i,        // copy the accumulator
+  input  wire        accumulate_i,  // the operands count
+  input  wire        first_i,       // with accumulate: they begin a row
+  input  wire        last_i,        // with accumulate: they end a row
   output wire [39:0] held_o         // finished sum of the row
 );
 
   genvar k;
-
-  // ---- operands ----------------------------------------------------------------
-  reg [11:0] value_q;
-  reg [15:0] weight_q;
-
-  always @(posedge clk_i) begin
-    if (load_i) begin
-      value_q <= value_i;
-      weight_q <= weight_i;
-    end
-  end
 
   // ---- products and their sum --------------------------------------------------
   wire [27:0] products;  // product of bank k, signed
@@ -46,14 +35,14 @@ module spatten_prob_value_column_b1_v12 (
 
       spatten_multiplier_s12_u16_p3 u_multiplier (
         .clk_i     (clk_i),
-        .a_i       (value_q),
-        .b_i       (weight_q),
+        .a_i       (value_i),
+        .b_i       (weight_i),
         .product_o (multiplier_product)
       );
     end
   endgenerate
 
-  wire tree_valid_unused;  // prob_value delays one flag for all columns
+  wire tree_valid_unused;  // the element delays flags for all its columns
   wire [27:0] tree_sums;
 
   spatten_adder_tree_n1_s28_l0_r1 u_tree (
@@ -63,15 +52,28 @@ module spatten_prob_value_column_b1_v12 (
     .sums_o  (tree_sums)
   );
 
-  // ---- accumulator -------------------------------------------------------------
+  // ---- accumulator; flags meet their sum ---------------------------------------
+  reg accumulate_q;
+  reg first_q;
   reg [39:0] accumulator_q;
-  wire [39:0] so_far = first_i ? 40'd0 : accumulator_q;
+  wire [39:0] so_far = first_q ? 40'd0 : accumulator_q;
+
+  always @(posedge clk_i) begin
+    accumulate_q <= accumulate_i;
+    first_q <= first_i;
+    if (accumulate_q) accumulator_q <= so_far + {{12{tree_sums[27]}}, tree_sums};
+  end
+
+  // ---- the finished sum --------------------------------------------------------
+  reg last_q;
+  reg hold_q;
   reg [39:0] held_q;
   assign held_o = held_q;
 
   always @(posedge clk_i) begin
-    if (accumulate_i) accumulator_q <= so_far + {{12{tree_sums[27]}}, tree_sums};
-    if (hold_i) held_q <= accumulator_q;
+    last_q <= last_i & accumulate_i;
+    hold_q <= last_q;
+    if (hold_q) held_q <= accumulator_q;
   end
 
 endmodule

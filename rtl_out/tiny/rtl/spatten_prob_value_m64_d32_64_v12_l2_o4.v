@@ -59,13 +59,16 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     .out_data_o  (unpacker_out_data)
   );
 
-  // ---- a line enters with its weights; a row's last one when nothing will hold its outputs up
+  // ---- a line enters with its weights; a row's last one when nothing will hold its sums up
   wire [3:0] final_step = row_level_i ? 4'd15 : 4'd7;  // last drain step
-  reg [3:0] pace_q;  // cycles until the columns have given the row before away
+  reg [5:0] owed_q;  // outputs of rows whose last line has entered, not yet taken
+  reg [4:0] due_q;  // those of them that have not yet been drained
+  // all owed outputs have places, and are drained before new sums are finished
+  wire outputs_clear = (owed_q <= 6'd16) & (due_q <= 5'd6);
+  wire place = (owed_q - {1'b0, due_q}) < 6'd16;
+  reg [3:0] pace_q;  // cycles in which the row before drains, counted from its last line
   wire paced = pace_q == 4'd0;
-  reg [5:0] used_q;  // outputs under way or waiting, counted from the row's last line
-  wire room = (used_q <= 6'd32);
-  wire end_clear = paced & room & reciprocal_valid_i;
+  wire end_clear = paced & outputs_clear & reciprocal_valid_i;
   wire others = row_valid_i & (!line_last_i | end_clear);
   wire issue = unpacker_out_valid & line_valid_i & others;
   assign unpacker_out_ready = line_valid_i & others;
@@ -73,7 +76,6 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire row_end = issue & line_last_i;
   assign row_ready_o = row_end;
   assign reciprocal_ready_o = row_end;
-  wire [3:0] pace_down = paced ? 4'd0 : (pace_q - 4'd1);
   reg first_q;  // the next line is a row's first
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -81,77 +83,59 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       pace_q <= 4'd0;
       first_q <= 1'b1;
     end else begin
-      pace_q <= row_end ? final_step : pace_down;
+      if (row_end | !paced) pace_q <= row_end ? final_step : (pace_q - 4'd1);
       if (issue) first_q <= line_last_i;
     end
   end
 
-  // ---- control of the accumulators, delayed as the sums ------------------------
-  reg [3:0] accumulate_q;
-  reg [3:0] accumulate_first_q;
-  reg [4:0] hold_q;
-
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      accumulate_q <= 4'd0;
-      hold_q <= 5'd0;
-    end else begin
-      accumulate_q <= {accumulate_q[2:0], issue};
-      hold_q <= {hold_q[3:0], row_end};
-    end
-  end
-
-  always @(posedge clk_i) begin
-    accumulate_first_q <= {accumulate_first_q[2:0], first_q};
-  end
-
-  // ---- columns of the chunks k with k % 2 = 0 ----------------------------------
+  // ---- elements of the chunks k with k % 2 = 0 ---------------------------------
   wire [15:0] weight0 = unpacker_out_data[15:0];  // weight of bank k
   wire [383:0] value0_bank0 = line_data_i[383:0];
   wire [1279:0] held0;  // finished sum of element k
 
   generate
-    for (k = 0; k < 32; k = k + 1) begin : g_column0
-      wire [39:0] column0_held;
-      assign held0[k*40 +: 40] = column0_held;
+    for (k = 0; k < 4; k = k + 1) begin : g_element0
+      wire [319:0] element0_held;
+      assign held0[k*320 +: 320] = element0_held;
 
-      spatten_prob_value_column_b1_v12 u_column0 (
-        .clk_i        (clk_i),
-        .load_i       (issue),
-        .value_i      (value0_bank0[k*12 +: 12]),
-        .weight_i     (weight0),
-        .accumulate_i (accumulate_q[3]),
-        .first_i      (accumulate_first_q[3]),
-        .hold_i       (hold_q[4]),
-        .held_o       (column0_held)
+      spatten_prob_value_element_n8_b1_v12 u_element0 (
+        .clk_i    (clk_i),
+        .rst_ni   (rst_ni),
+        .valid_i  (issue),
+        .first_i  (first_q),
+        .last_i   (row_end),
+        .value_i  (value0_bank0[k*96 +: 96]),
+        .weight_i (weight0),
+        .held_o   (element0_held)
       );
     end
   endgenerate
 
-  // ---- columns of the chunks k with k % 2 = 1 ----------------------------------
+  // ---- elements of the chunks k with k % 2 = 1 ---------------------------------
   wire [15:0] weight1 = row_level_i ? unpacker_out_data[15:0] : unpacker_out_data[31:16];  // weight of bank k
   wire [383:0] value1_bank0 = line_data_i[767:384];
   wire [1279:0] held1;  // finished sum of element k
 
   generate
-    for (k = 0; k < 32; k = k + 1) begin : g_column1
-      wire [39:0] column1_held;
-      assign held1[k*40 +: 40] = column1_held;
+    for (k = 0; k < 4; k = k + 1) begin : g_element1
+      wire [319:0] element1_held;
+      assign held1[k*320 +: 320] = element1_held;
 
-      spatten_prob_value_column_b1_v12 u_column1 (
-        .clk_i        (clk_i),
-        .load_i       (issue),
-        .value_i      (value1_bank0[k*12 +: 12]),
-        .weight_i     (weight1),
-        .accumulate_i (accumulate_q[3]),
-        .first_i      (accumulate_first_q[3]),
-        .hold_i       (hold_q[4]),
-        .held_o       (column1_held)
+      spatten_prob_value_element_n8_b1_v12 u_element1 (
+        .clk_i    (clk_i),
+        .rst_ni   (rst_ni),
+        .valid_i  (issue),
+        .first_i  (first_q),
+        .last_i   (row_end),
+        .value_i  (value1_bank0[k*96 +: 96]),
+        .weight_i (weight1),
+        .held_o   (element1_held)
       );
     end
   endgenerate
 
   // ---- what belongs to the held row --------------------------------------------
+  reg [4:0] hold_q;
   reg [4:0] level_q;
   reg held_level_q;
   reg [19:0] final_step_q;
@@ -160,6 +144,14 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   reg [17:0] held_r_q;
   reg [24:0] k_q;
   reg [4:0] held_k_q;
+
+  always @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      hold_q <= 5'd0;
+    end else begin
+      hold_q <= {hold_q[3:0], row_end};
+    end
+  end
 
   always @(posedge clk_i) begin
     level_q <= {level_q[3:0], row_level_i};
@@ -172,14 +164,16 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     if (hold_q[4]) held_k_q <= k_q[24:20];
   end
 
-  // ---- a held row drains, one step per cycle -----------------------------------
+  // ---- a held row drains, one step per cycle while its outputs find places -----
   reg drain_q;
   reg [3:0] step_q;
+  wire step = drain_q & place;
   wire at_end = step_q == held_final_step_q;
+  wire done = step & at_end;
 
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
-    if (hold_q[4] & drain_q & !at_end) begin
+    if (hold_q[4] & drain_q & !done) begin
       $display("%m: a row was finished while another drained");
       $stop;
     end
@@ -191,8 +185,8 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
       drain_q <= 1'b0;
       step_q <= 4'd0;
     end else begin
-      drain_q <= hold_q[4] | (drain_q & !at_end);
-      if (drain_q) step_q <= at_end ? 4'd0 : (step_q + 4'd1);
+      drain_q <= hold_q[4] | (drain_q & !done);
+      if (step) step_q <= at_end ? 4'd0 : (step_q + 4'd1);
     end
   end
 
@@ -261,13 +255,13 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     end
   endgenerate
 
-  reg [7:0] output_valid_q;
-  reg [7:0] output_last_q;
+  reg [8:0] output_valid_q;
+  reg [8:0] output_last_q;
   wire output_ready;
 
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
-    if (output_valid_q[7] & !output_ready) begin
+    if (output_valid_q[8] & !output_ready) begin
       $display("%m: outputs found no place");
       $stop;
     end
@@ -280,18 +274,13 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire output_fifo_out_ready;
   wire output_fifo_out_valid;
   wire taken = output_fifo_out_valid & out_ready_i;  // outputs leave
-  wire [5:0] entered = used_q + (row_end ? ({2'd0, final_step} + 6'd1) : 6'd0);
-  assign out_valid_o = output_fifo_out_valid;
-  assign out_data_o = output_fifo_out_data[64:1];
-  assign out_last_o = output_fifo_out_data[0];
-  assign output_fifo_out_ready = out_ready_i;
 
-  spatten_fifo_w65_d48 u_output_fifo (
+  spatten_fifo_w65_d16 u_output_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
-    .in_valid_i  (output_valid_q[7]),
+    .in_valid_i  (output_valid_q[8]),
     .in_ready_o  (output_fifo_in_ready),
-    .in_data_i   ({outputs, output_last_q[7]}),
+    .in_data_i   ({outputs, output_last_q[8]}),
     .out_valid_o (output_fifo_out_valid),
     .out_ready_i (output_fifo_out_ready),
     .out_data_o  (output_fifo_out_data)
@@ -299,11 +288,9 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
 
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      output_valid_q <= 8'd0;
-      used_q <= 6'd0;
+      output_valid_q <= 9'd0;
     end else begin
-      output_valid_q <= {output_valid_q[6:0], drain_q};
-      used_q <= entered - {5'd0, taken};
+      output_valid_q <= {output_valid_q[7:0], step};
     end
   end
 
@@ -312,7 +299,25 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
     chunk1_q <= chosen1 & {160{part1}};
     step_r_q <= {step_r_q[17:0], held_r_q};
     step_k_q <= {step_k_q[4:0], held_k_q};
-    output_last_q <= {output_last_q[6:0], at_end};
+    output_last_q <= {output_last_q[7:0], at_end};
+  end
+
+  // ---- outputs on their way ----------------------------------------------------
+  wire [5:0] owed_entered = owed_q + (row_end ? ({2'd0, final_step} + 6'd1) : 6'd0);
+  wire [4:0] due_entered = due_q + (row_end ? ({1'b0, final_step} + 5'd1) : 5'd0);
+  assign out_valid_o = output_fifo_out_valid;
+  assign out_data_o = output_fifo_out_data[64:1];
+  assign out_last_o = output_fifo_out_data[0];
+  assign output_fifo_out_ready = out_ready_i;
+
+  always @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      owed_q <= 6'd0;
+      due_q <= 5'd0;
+    end else begin
+      owed_q <= owed_entered - {5'd0, taken};
+      due_q <= due_entered - {4'd0, step};
+    end
   end
 
 endmodule

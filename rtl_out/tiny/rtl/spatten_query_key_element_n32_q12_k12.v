@@ -16,7 +16,6 @@ module spatten_query_key_element_n32_q12_k12 (
   input  wire         clk_i,
   input  wire         rst_ni,        // asynchronous, active low, released synchronously
   input  wire         load_query_i,  // take the query chunk: first line of a row
-  input  wire         load_key_i,    // take the key chunk
   input  wire [383:0] query_i,       // query chunk, element k signed
   input  wire [383:0] key_i,         // key chunk, element k signed
   output wire [28:0]  sum_o          // sum over k of query * key
@@ -30,7 +29,7 @@ module spatten_query_key_element_n32_q12_k12 (
 
   always @(posedge clk_i) begin
     if (load_query_i) query_q <= query_i;
-    if (load_key_i) key_q <= key_i;
+    key_q <= key_i;
   end
 
   // ---- products ----------------------------------------------------------------

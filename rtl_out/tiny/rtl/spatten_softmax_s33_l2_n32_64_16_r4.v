@@ -39,7 +39,8 @@ module spatten_softmax_s33_l2_n32_64_16_r4 (
   output wire        reciprocal_valid_o,  // a word is offered
   input  wire        reciprocal_ready_i,  // it is taken at the clock edge
   output wire [17:0] reciprocal_r_o,      // 1/S = r * 2^-(k + 18); 0 for an empty row
-  output wire [4:0]  reciprocal_k_o       // floor(log2 S)
+  output wire [4:0]  reciprocal_k_o,      // floor(log2 S)
+  output wire        score_free_o         // a score line has left the ring
 );
 
   // ---- scores wait for their row's maximum -------------------------------------
@@ -48,6 +49,8 @@ module spatten_softmax_s33_l2_n32_64_16_r4 (
   wire [68:0] score_ring_out_data;
   wire score_ring_out_ready;
   wire score_ring_out_valid;
+  reg score_free_q;
+  assign score_free_o = score_free_q;
 
   spatten_banked_fifo_w69_d32_b4 u_score_ring (
     .clk_i       (clk_i),
@@ -59,6 +62,14 @@ module spatten_softmax_s33_l2_n32_64_16_r4 (
     .out_ready_i (score_ring_out_ready),
     .out_data_o  (score_ring_out_data)
   );
+
+  always @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      score_free_q <= 1'b0;
+    end else begin
+      score_free_q <= score_ring_out_valid & score_ring_out_ready;
+    end
+  end
 
   // ---- exponentials wait for their row's sum -----------------------------------
   wire exponential_pass_score_ready;

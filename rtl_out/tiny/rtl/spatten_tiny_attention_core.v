@@ -129,7 +129,7 @@ module spatten_tiny_attention_core (
     .out_data_o  (query_fifo_out_data)
   );
 
-  spatten_fifo_w28_d4 u_scale_fifo (
+  spatten_fifo_w28_d7 u_scale_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out2_valid),
@@ -140,7 +140,7 @@ module spatten_tiny_attention_core (
     .out_data_o  (scale_fifo_out_data)
   );
 
-  spatten_fifo_w14_d4 u_value_row_fifo (
+  spatten_fifo_w14_d7 u_value_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out3_valid),
@@ -151,7 +151,7 @@ module spatten_tiny_attention_core (
     .out_data_o  (value_row_fifo_out_data)
   );
 
-  spatten_fifo_w1_d4 u_prob_row_fifo (
+  spatten_fifo_w1_d7 u_prob_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out4_valid),
@@ -167,6 +167,7 @@ module spatten_tiny_attention_core (
   assign key_ready_o = key_buffer_fill_ready;
   wire key_buffer_row_ready;
   assign key_row_fifo_out_ready = key_buffer_row_ready;
+  wire score_free;  // a place in the score ring is free again
   wire query_key_row_ready;
   assign query_fifo_out_ready = query_key_row_ready;
   wire key_buffer_line_valid;
@@ -204,7 +205,7 @@ module spatten_tiny_attention_core (
     .line_last_o   (key_buffer_line_last)
   );
 
-  spatten_query_key_m64_d32_64_q12_k12_l2 u_query_key (
+  spatten_query_key_m64_d32_64_q12_k12_l2_s32 u_query_key (
     .clk_i           (clk_i),
     .rst_ni          (rst_ni),
     .row_valid_i     (query_fifo_out_valid),
@@ -223,7 +224,8 @@ module spatten_tiny_attention_core (
     .score_last_o    (query_key_score_last),
     .maximum_valid_o (query_key_maximum_valid),
     .maximum_ready_i (query_key_maximum_ready),
-    .maximum_data_o  (query_key_maximum_data)
+    .maximum_data_o  (query_key_maximum_data),
+    .score_free_i    (score_free)
   );
 
   // ---- weights -----------------------------------------------------------------
@@ -233,6 +235,8 @@ module spatten_tiny_attention_core (
   assign query_key_maximum_ready = softmax_maximum_ready;
   wire softmax_scale_ready;
   assign scale_fifo_out_ready = softmax_scale_ready;
+  wire softmax_score_free;
+  assign score_free = softmax_score_free;
   wire softmax_weight_valid;
   wire [31:0] softmax_weight_data;
   wire softmax_weight_ready;
@@ -263,7 +267,8 @@ module spatten_tiny_attention_core (
     .reciprocal_valid_o (softmax_reciprocal_valid),
     .reciprocal_ready_i (softmax_reciprocal_ready),
     .reciprocal_r_o     (softmax_reciprocal_r),
-    .reciprocal_k_o     (softmax_reciprocal_k)
+    .reciprocal_k_o     (softmax_reciprocal_k),
+    .score_free_o       (softmax_score_free)
   );
 
   // ---- outputs -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-//! Processing element of `prob_value`: one output element, accumulated over the lines of a row.
+//! One output element of `prob_value`: products, their sum, and the accumulator over the lines of a row.
 
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::multiplier::Multiplier;
@@ -7,6 +7,9 @@ use crate::numerics::WEIGHT_BITS;
 use crate::{net, reg};
 
 /// `banks` multipliers of a weight and a V element, their sum, and the accumulator of one output element.
+///
+/// The operands come from registers of the [`ProbValueElement`](super::ProbValueElement) around it, the flags from its
+/// delay lines; they are registered once more here, so that each drives the bits of one accumulator only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbValueColumn {
     /// Multipliers: vectors of the largest head dimension in a line.
@@ -31,14 +34,18 @@ impl ProbValueColumn {
         AdderTree::total(self.banks, product, 1)
     }
 
-    /// Cycles from the operands to the sum that enters the accumulator.
-    pub fn sum_latency(&self) -> usize {
-        1 + self.multiplier().latency() + self.tree().latency()
+    /// Cycles by which the flags follow their operands: one less than the sum takes, because they are registered.
+    pub fn flag_delay(&self) -> usize {
+        self.sum_latency() - 1
     }
 
-    /// Cycles from a row's last operands until `hold` may copy the accumulator.
+    /// Cycles from the operands of a row's last line to the finished sum.
     pub fn latency(&self) -> usize {
-        self.sum_latency() + 1
+        self.sum_latency() + 2
+    }
+
+    fn sum_latency(&self) -> usize {
+        self.multiplier().latency() + self.tree().latency()
     }
 }
 
@@ -52,9 +59,12 @@ impl Block for ProbValueColumn {
 
     fn about(&self) -> About {
         About {
-            purpose: "Processing element of prob_value: weights times one element of the V vectors of a line,\n\
-                      accumulated over a row; the finished sum is held while the next row accumulates."
-                .into(),
+            purpose: format!(
+                "Column of prob_value: weights times one element of the V vectors of a line, accumulated over a\n\
+                 row; the finished sum is held while the next row accumulates. Flags enter {} cycles after their\n\
+                 operands.",
+                self.flag_delay()
+            ),
             parameters: vec![
                 ("banks", self.banks.to_string()),
                 ("value_bits", self.value_bits.to_string()),
@@ -67,22 +77,16 @@ impl Block for ProbValueColumn {
 
     fn build(&self, m: &Builder) {
         let wide = self.accumulator_bits;
-        let load = m.input("load", 1, "take operands");
         let value = m.input(
             "value",
             self.banks * self.value_bits,
             "V element of bank k, signed",
         );
         let weight = m.input("weight", self.banks * WEIGHT_BITS, "weight of bank k");
-        let accumulate_doc = format!("add the sum of operands {} cycles ago", self.sum_latency());
-        let accumulate = m.input("accumulate", 1, &accumulate_doc);
-        let first = m.input("first", 1, "with accumulate: begin a row");
-        let hold = m.input("hold", 1, "copy the accumulator");
+        let accumulate = m.input("accumulate", 1, "the operands count");
+        let first = m.input("first", 1, "with accumulate: they begin a row");
+        let last = m.input("last", 1, "with accumulate: they end a row");
         let held = m.output("held", Ty::signed(wide), "finished sum of the row");
-
-        m.section("operands");
-        reg!(m, value_q = value, when = load);
-        reg!(m, weight_q = weight, when = load);
 
         m.section("products and their sum");
         let product_bits = self.value_bits + WEIGHT_BITS;
@@ -94,25 +98,31 @@ impl Block for ProbValueColumn {
         m.generate("g_multiplier", self.banks, |k| {
             let u_multiplier = m.instance("u_multiplier", &self.multiplier());
             u_multiplier
-                .input("a", value_q.lanes(Ty::signed(self.value_bits)).at(k))
-                .input("b", weight_q.lanes(WEIGHT_BITS).at(k));
+                .input("a", value.lanes(Ty::signed(self.value_bits)).at(k))
+                .input("b", weight.lanes(WEIGHT_BITS).at(k));
             products.drive_lane(k, u_multiplier.output("product").as_unsigned());
         });
         let u_tree = m.instance("u_tree", &self.tree());
         u_tree
             .input("terms", products)
             .input("valid", m.lit(1, 1))
-            .ignore("valid", "prob_value delays one flag for all columns");
+            .ignore("valid", "the element delays flags for all its columns");
         let sum = u_tree.output("sums").as_signed().extend(wide);
 
-        m.section("accumulator");
+        m.section("accumulator; flags meet their sum");
+        reg!(m, accumulate_q = accumulate);
+        reg!(m, first_q = first);
         reg!(m, accumulator_q: Ty::signed(wide));
         net!(
             m,
-            so_far = first.select(m.lit_signed(0, wide), accumulator_q)
+            so_far = first_q.select(m.lit_signed(0, wide), accumulator_q)
         );
-        accumulator_q.next_when(accumulate, so_far.wrapping_add(sum));
-        reg!(m, held_q = accumulator_q, when = hold);
+        accumulator_q.next_when(accumulate_q, so_far.wrapping_add(sum));
+
+        m.section("the finished sum");
+        reg!(m, last_q = last & accumulate);
+        reg!(m, hold_q = *last_q);
+        reg!(m, held_q = accumulator_q, when = hold_q);
         held.drive(held_q);
     }
 }

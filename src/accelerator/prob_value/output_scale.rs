@@ -29,7 +29,7 @@ impl OutputScale {
         Multiplier {
             a_bits: self.normalised_bits(),
             b: Ty::unsigned(RECIPROCAL_BITS),
-            stages: 3,
+            stages: 4,
         }
     }
 

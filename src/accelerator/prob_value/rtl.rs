@@ -1,13 +1,14 @@
 //! RTL of `prob_value`.
 
 use super::column::ProbValueColumn;
+use super::element::ProbValueElement;
 use super::output_scale::OutputScale;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::delay::{delay, delay_flag};
 use crate::cells::fifo::Fifo;
 use crate::cells::lane_unpacker::LaneUnpacker;
-use crate::hdl::{About, Block, Builder, Field, Sig, Stream, Ty};
+use crate::hdl::{About, Block, Builder, Field, Reg, Sig, Stream, Ty};
 use crate::numerics::{
     Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, WEIGHT_BITS, log2_exact, value_bits,
 };
@@ -42,12 +43,79 @@ struct Finished<'m> {
     k: Sig<'m>,
 }
 
+/// The count of outputs between a row's last line and `out`, which keeps two promises: nothing holds the sums of a row
+/// up whose last line has entered, and outputs find places behind the pipeline, which never stalls.
+///
+/// A row's last line enters when all outputs before it have places: by the time its sums are finished, the row before
+/// has drained. Its own outputs need no places yet, since the finished sums can wait for them.
+struct Outputs<'m> {
+    owed: Reg<'m>,
+    due: Reg<'m>,
+    /// A row's last line may enter.
+    clear: Sig<'m>,
+    /// A step of the drain finds a place for its outputs.
+    place: Sig<'m>,
+}
+
+impl<'m> Outputs<'m> {
+    fn new(m: &'m Builder, stage: &ProbValue) -> Self {
+        let most_steps = stage.steps(stage.shape.max_level());
+        let (places, latency) = (stage.output_places(), stage.element().latency());
+        let owed_bits = value_bits(places + most_steps);
+        let due_bits = value_bits(latency + most_steps);
+        reg!(m, owed_q: owed_bits, reset = 0, "outputs of rows whose last line has entered, not yet taken");
+        reg!(m, due_q: due_bits, reset = 0, "those of them that have not yet been drained");
+        let placed = owed_q.le(m.lit(places as u64, owed_bits));
+        let drained = due_q.le(m.lit(latency as u64, due_bits));
+        net!(
+            m,
+            outputs_clear = placed & drained,
+            "all owed outputs have places, and are drained before new sums are finished"
+        );
+        let waiting = owed_q.wrapping_sub(due_q.extend(owed_bits));
+        net!(m, place = waiting.lt(m.lit(places as u64, owed_bits)));
+        Outputs {
+            owed: owed_q,
+            due: due_q,
+            clear: outputs_clear,
+            place,
+        }
+    }
+
+    /// Closes the counts: a row's last line enters, a step drains outputs, outputs leave.
+    fn count(
+        &self,
+        m: &'m Builder,
+        row_end: Sig<'m>,
+        final_step: Sig<'m>,
+        step: Sig<'m>,
+        taken: Sig<'m>,
+    ) {
+        m.section("outputs on their way");
+        for (name, count, leave) in [("owed", self.owed, taken), ("due", self.due, step)] {
+            let width = count.width();
+            let steps = final_step.extend(width).wrapping_add(m.lit(1, width));
+            let entered = count.wrapping_add(row_end.select(steps, m.lit(0, width)));
+            let entered = m.net(&format!("{name}_entered"), entered, "");
+            count.next(entered.wrapping_sub(leave.extend(width)));
+        }
+    }
+}
+
 impl ProbValue {
     pub(crate) fn column(&self) -> ProbValueColumn {
         ProbValueColumn {
             banks: self.shape.banks(),
             value_bits: self.formats.value_bits,
             accumulator_bits: self.formats.accumulator_bits(),
+        }
+    }
+
+    /// The processing element: few enough columns that each bit of a weight drives little more than a hundred gates.
+    pub fn element(&self) -> ProbValueElement {
+        ProbValueElement {
+            columns: self.shape.min_dim().min(8),
+            column: self.column(),
         }
     }
 
@@ -82,16 +150,16 @@ impl ProbValue {
         1 + self.fold().latency() + self.scale().latency()
     }
 
-    /// Outputs that may be under way or waiting: enough for one per cycle from a row's last line to its leaving.
+    /// Outputs that may be owed before a row's last line enters: as many as leave, one per cycle, from there on until
+    /// the count knows that the row's first outputs have left.
     fn output_places(&self) -> usize {
-        let round_trip = self.column().latency() + self.drain_latency() + 3;
-        round_trip + 2 * self.steps(self.shape.max_level())
+        self.element().latency() + self.drain_latency() + 1
     }
 
     /// Cycles from the transfer of a row's last V line to the first in which its first outputs can leave, when its
     /// reciprocal is there and nothing stalls.
     pub fn latency(&self) -> usize {
-        self.column().latency() + 1 + self.drain_latency() + Fifo::LATENCY as usize
+        self.element().latency() + self.drain_latency() + Fifo::LATENCY as usize
     }
 
     /// Cycles per V line of a level: one, or as many as bring its weights.
@@ -189,21 +257,16 @@ impl Block for ProbValue {
         let group = u_unpacker.stream("out");
 
         m.section(
-            "a line enters with its weights; a row's last one when nothing will hold its outputs up",
+            "a line enters with its weights; a row's last one when nothing will hold its sums up",
         );
-        let most_steps = self.steps(shape.max_level());
-        let step_bits = value_bits(most_steps - 1);
+        let step_bits = value_bits(self.steps(shape.max_level()) - 1);
         let final_step = shape.by_level(m, "final_step", level, "last drain step", |l| {
             m.lit(self.steps(l) as u64 - 1, step_bits)
         });
-        reg!(m, pace_q: step_bits, reset = 0, "cycles until the columns have given the row before away");
+        let outputs = Outputs::new(m, self);
+        reg!(m, pace_q: step_bits, reset = 0, "cycles in which the row before drains, counted from its last line");
         net!(m, paced = pace_q.is(0));
-        let places = self.output_places();
-        let used_bits = value_bits(places);
-        reg!(m, used_q: used_bits, reset = 0, "outputs under way or waiting, counted from the row's last line");
-        let limit = m.lit((places - most_steps) as u64, used_bits);
-        net!(m, room = used_q.le(limit));
-        net!(m, end_clear = paced & room & reciprocal.valid);
+        net!(m, end_clear = paced & outputs.clear & reciprocal.valid);
         net!(m, others = row.valid & ((!last) | end_clear));
         net!(m, issue = group.valid & line.valid & others);
         group.ready.drive(line.valid & others);
@@ -211,33 +274,19 @@ impl Block for ProbValue {
         net!(m, row_end = issue & last);
         row.ready.drive(row_end);
         reciprocal.ready.drive(row_end);
-        net!(
-            m,
-            pace_down = paced.select(
-                m.lit(0, step_bits),
-                pace_q.wrapping_sub(m.lit(1, step_bits))
-            )
-        );
-        pace_q.next(row_end.select(final_step, pace_down));
+        let pace_down = pace_q.wrapping_sub(m.lit(1, step_bits));
+        pace_q.next_when(row_end | !paced, row_end.select(final_step, pace_down));
         reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
         first_q.next_when(issue, last);
 
-        let column = self.column();
-        m.section("control of the accumulators, delayed as the sums");
-        let accumulate = delay_flag(m, "accumulate", issue, column.sum_latency());
-        let first = delay(m, "accumulate_first", *first_q, column.sum_latency());
-        let hold = delay_flag(m, "hold", row_end, column.latency());
-        let held = self.columns(
-            m,
-            line.data(),
-            group.data(),
-            level,
-            [issue, accumulate, first, hold],
-        );
+        let flags = [issue, *first_q, row_end];
+        let held = self.elements(m, line.data(), group.data(), level, flags);
 
         m.section("what belongs to the held row");
+        let cycles = self.element().latency() - 1;
+        let hold = delay_flag(m, "hold", row_end, cycles);
         let with_hold = |name: &str, value: Sig<'_>| {
-            let delayed = delay(m, name, value, column.latency());
+            let delayed = delay(m, name, value, cycles);
             let register = m.register(&format!("held_{name}_q"), value.ty(), None, "");
             register.next_when(hold, delayed);
             *register
@@ -250,37 +299,34 @@ impl Block for ProbValue {
             r: with_hold("r", reciprocal.field("r")),
             k: with_hold("k", reciprocal.field("k")),
         };
-        let outputs = self.drain(m, &finished);
-        net!(m, taken = outputs.valid & out.ready, "outputs leave");
-        let steps = final_step
-            .extend(used_bits)
-            .wrapping_add(m.lit(1, used_bits));
-        let entering = row_end.select(steps, m.lit(0, used_bits));
-        net!(m, entered = used_q.wrapping_add(entering));
-        used_q.next(entered.wrapping_sub(taken.extend(used_bits)));
-        out.connect(outputs);
+        let (step, drained) = self.drain(m, &finished, outputs.place);
+        net!(m, taken = drained.valid & out.ready, "outputs leave");
+        outputs.count(m, row_end, final_step, step, taken);
+        out.connect(drained);
     }
 }
 
 impl ProbValue {
-    /// The processing elements: held sums per chunk of the largest dimension.
-    fn columns<'m>(
+    /// The processing elements: held sums per chunk of the largest dimension. `flags`: operands enter, they begin a
+    /// row, they end one.
+    fn elements<'m>(
         &self,
         m: &'m Builder,
         line: Sig<'m>,
         weights: Sig<'m>,
         level: Sig<'m>,
-        [load, accumulate, first, hold]: [Sig<'m>; 4],
+        [valid, first, last]: [Sig<'m>; 3],
     ) -> Vec<Sig<'m>> {
         let shape = &self.shape;
-        let column = self.column();
-        let (elements, in_vector) = (shape.min_dim(), shape.chunks_per_vector());
-        let chunk_bits = elements * self.formats.value_bits;
+        let element = self.element();
+        let in_vector = shape.chunks_per_vector();
+        let chunk_bits = shape.min_dim() * self.formats.value_bits;
+        let part_bits = element.columns * self.formats.value_bits;
         let weights = weights.lanes(WEIGHT_BITS).to_vec();
         let mut held = Vec::new();
         for c in 0..in_vector {
             m.section(&format!(
-                "columns of the chunks k with k % {in_vector} = {c}"
+                "elements of the chunks k with k % {in_vector} = {c}"
             ));
             // Chunk k belongs to vector k >> level, and so does its weight.
             let weight = shape.by_level(m, &format!("weight{c}"), level, "weight of bank k", |l| {
@@ -291,43 +337,51 @@ impl ProbValue {
                 .map(|b| {
                     let chunk = line.slice((b * in_vector + c) * chunk_bits, chunk_bits);
                     m.net(&format!("value{c}_bank{b}"), chunk, "")
-                        .lanes(self.formats.value_bits)
+                        .lanes(part_bits)
                 })
                 .collect();
             let sums = m.wire(
                 &format!("held{c}"),
-                elements * column.accumulator_bits,
+                shape.min_dim() * self.formats.accumulator_bits(),
                 "finished sum of element k",
             );
-            m.generate(&format!("g_column{c}"), elements, |k| {
+            let elements = shape.min_dim() / element.columns;
+            m.generate(&format!("g_element{c}"), elements, |k| {
                 let banks: Vec<_> = values.iter().map(|bank| bank.at(k)).collect();
-                let u_column = m.instance(&format!("u_column{c}"), &column);
-                u_column
-                    .input("load", load)
-                    .input("value", m.pack(&banks))
-                    .input("weight", weight)
-                    .input("accumulate", accumulate)
+                let u_element = m.instance(&format!("u_element{c}"), &element);
+                u_element
+                    .input("valid", valid)
                     .input("first", first)
-                    .input("hold", hold);
-                sums.drive_lane(k, u_column.output("held").as_unsigned());
+                    .input("last", last)
+                    .input("value", m.pack(&banks))
+                    .input("weight", weight);
+                sums.drive_lane(k, u_element.output("held"));
             });
             held.push(*sums);
         }
         held
     }
 
-    /// A finished row leaves in steps of `output_lanes` elements, one per cycle: its outputs have places.
-    fn drain<'m>(&self, m: &'m Builder, finished: &Finished<'m>) -> Stream<'m> {
-        m.section("a held row drains, one step per cycle");
+    /// A finished row leaves in steps of `output_lanes` elements, one in each cycle with a place for its outputs. Gives
+    /// the steps and the outputs.
+    fn drain<'m>(
+        &self,
+        m: &'m Builder,
+        finished: &Finished<'m>,
+        place: Sig<'m>,
+    ) -> (Sig<'m>, Stream<'m>) {
+        m.section("a held row drains, one step per cycle while its outputs find places");
         let step_bits = finished.final_step.width();
         reg!(m, drain_q: 1, reset = 0);
         reg!(m, step_q: step_bits, reset = 0);
+        net!(m, step = drain_q & place);
         net!(m, at_end = step_q.equals(finished.final_step));
-        drain_q.next(finished.hold | (drain_q & !at_end));
+        net!(m, done = step & at_end);
+        drain_q.next(finished.hold | (drain_q & !done));
         let following = step_q.wrapping_add(m.lit(1, step_bits));
-        step_q.next_when(drain_q, at_end.select(m.lit(0, step_bits), following));
+        step_q.next_when(step, at_end.select(m.lit(0, step_bits), following));
         m.never(
-            finished.hold & drain_q & !at_end,
+            finished.hold & drain_q & !done,
             "a row was finished while another drained",
         );
 
@@ -365,7 +419,7 @@ impl ProbValue {
                 u_scale.output("out")
             },
         );
-        let valid = delay_flag(m, "output_valid", *drain_q, self.drain_latency());
+        let valid = delay_flag(m, "output_valid", step, self.drain_latency());
         let last = delay(m, "output_last", at_end, self.drain_latency());
         let ready = m.wire("output_ready", 1, "");
         m.never(valid & !ready, "outputs found no place");
@@ -375,7 +429,7 @@ impl ProbValue {
             vec![("data".into(), data), ("last".into(), last)],
         );
         let fifo = Fifo::new(stream.width(), self.output_places());
-        m.through("u_output_fifo", &fifo, stream)
+        (step, m.through("u_output_fifo", &fifo, stream))
     }
 
     /// Per chunk the held sums of this step, zero where the chunk has no part in the outputs; registered.

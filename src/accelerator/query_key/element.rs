@@ -68,7 +68,6 @@ impl Block for QueryKeyElement {
     fn build(&self, m: &Builder) {
         let n = self.elements;
         let load_query = m.input("load_query", 1, "take the query chunk: first line of a row");
-        let load_key = m.input("load_key", 1, "take the key chunk");
         let query = m.input(
             "query",
             n * self.query_bits,
@@ -85,7 +84,7 @@ impl Block for QueryKeyElement {
         let query_q = m.register("query_q", query.ty(), None, "");
         query_q.next_when(load_query, query);
         let key_q = m.register("key_q", key.ty(), None, "");
-        key_q.next_when(load_key, key);
+        key_q.next(key);
 
         m.section("products");
         let product_bits = self.query_bits + self.key_bits;

@@ -5,6 +5,7 @@ use super::use_pass::UsePass;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::hdl::{About, Block, Builder, Field};
 use crate::numerics::Formats;
+use crate::reg;
 
 /// Score lines of a row become weights for V and the reciprocal of their sum.
 #[derive(Clone, Debug)]
@@ -75,6 +76,11 @@ impl Softmax {
             && weight.ring().lines() >= weight.lines_at_full_speed()
     }
 
+    /// Score lines that are always taken: those of the ring, until `score_free_o` tells that one has left it.
+    pub fn score_places(&self) -> usize {
+        self.score_ring().lines()
+    }
+
     /// Fields of the `scale` channel.
     pub fn scale_fields(&self) -> Vec<Field> {
         ExponentialPass::scale_fields()
@@ -122,8 +128,12 @@ impl Block for Softmax {
         let weight = m.stream_out("weight", &UsePass::weight_fields(self.lanes));
         let reciprocal = m.stream_out("reciprocal", &ExponentialPass::row_fields());
 
+        let score_free = m.output("score_free", 1, "a score line has left the ring");
+
         m.section("scores wait for their row's maximum");
         let line = m.through("u_score_ring", &self.score_ring(), score);
+        reg!(m, score_free_q = line.valid & *line.ready, reset = 0);
+        score_free.drive(score_free_q);
 
         m.section("exponentials wait for their row's sum");
         let u_exponential_pass = m.instance("u_exponential_pass", &pass);
