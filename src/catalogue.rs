@@ -2,6 +2,7 @@
 //!
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
+use crate::accelerator::fetch::ReadMaster;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
@@ -28,6 +29,7 @@ pub fn blocks(config: &Config) -> Vec<Box<dyn Block>> {
     let mut blocks: Vec<Box<dyn Block>> = Vec::new();
     stream_cells(config, &mut blocks);
     arithmetic_cells(config, &mut blocks);
+    blocks.extend(beside_core(config));
     score_blocks(config, &mut blocks);
     softmax_and_prob_value(config, &mut blocks);
     blocks
@@ -125,6 +127,11 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
         levels_per_stage,
     };
     vec![count(None), count(Some(2))]
+}
+
+/// Blocks that the attention core does not hold yet: the read side of a memory port.
+pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
+    vec![Box::new(ReadMaster::new(config))]
 }
 
 /// The K and V buffers, `query_key` and its parts.

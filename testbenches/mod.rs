@@ -30,6 +30,7 @@ pub mod prob_value_element;
 pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
+pub mod read_master;
 mod reciprocal;
 pub mod row_sum;
 pub mod softmax;
@@ -115,6 +116,7 @@ pub fn all() -> Vec<Testbench> {
         divider,
         exp2,
         reciprocal,
+        read_master,
         lane_packer,
         lane_unpacker,
         kv_buffer,

@@ -82,6 +82,9 @@ pub fn valid(random: &mut impl Rng, limits: Limits) -> Config {
     config.buffers.weight_lines = lines(random, 16);
     config.schedule.rows_in_flight = about(random, 2, 64);
     config.memory.channels = about(random, 1, 32);
+    config.memory.address_bits = about(random, 20, 48);
+    config.memory.outstanding_reads = about(random, 2, 64);
+    config.memory.silence_log2 = about(random, 10, 24);
     config
         .validate()
         .unwrap_or_else(|error| panic!("the draw is out of step with the rules: {error}"));

@@ -21,6 +21,7 @@
 //! - live: the key takes part in the row; keys beyond a causal row's own, and the rest of a last line, do not;
 //! - credits: places behind a pipeline that are still free; a word enters only when it can leave.
 
+pub mod fetch;
 pub mod kv_buffer;
 pub mod prob_value;
 pub mod query_key;

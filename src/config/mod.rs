@@ -127,6 +127,12 @@ pub struct Schedule {
 pub struct Memory {
     /// HBM channels of [`sizes::CHANNEL_BYTES_PER_CYCLE`] bytes per cycle.
     pub channels: usize,
+    /// Bits of a byte address within a channel.
+    pub address_bits: usize,
+    /// Reads that one port may have under way.
+    pub outstanding_reads: usize,
+    /// log2 of the cycles without data after which a port gives up.
+    pub silence_log2: usize,
 }
 
 impl Default for Config {
@@ -154,7 +160,12 @@ impl Default for Config {
             output: Output { lanes: 0 },
             limits: Limits { keys_per_row: 0 },
             schedule: Schedule { rows_in_flight: 0 },
-            memory: Memory { channels: 0 },
+            memory: Memory {
+                channels: 0,
+                address_bits: 0,
+                outstanding_reads: 0,
+                silence_log2: 0,
+            },
         };
         for field in fields::FIELDS {
             field.set_default(&mut config);

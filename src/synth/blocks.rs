@@ -8,7 +8,8 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 22] = [
+pub const FAMILIES: [&str; 23] = [
+    "read_master",
     "line_buffer",
     "query_key",
     "query_key_element",
@@ -52,14 +53,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan for blocks of `top`, all of them when none is named.
+    /// The plan for blocks below any of `tops`, all of them when none is named.
     ///
     /// # Errors
     /// [`SynthError::UnknownBlock`] when a name is no block of this design.
-    pub fn new(top: &Arc<Module>, names: &[String]) -> Result<Plan, SynthError> {
-        let mut reported: Vec<Reported> = top
-            .hierarchy()
-            .into_iter()
+    pub fn new(tops: &[Arc<Module>], names: &[String]) -> Result<Plan, SynthError> {
+        let mut seen = BTreeSet::new();
+        let mut reported: Vec<Reported> = tops
+            .iter()
+            .flat_map(|top| top.hierarchy())
+            .filter(|module| seen.insert(module.name.clone()))
             .filter_map(|module| {
                 let family = family(&module.name)?;
                 Some(Reported { family, module })
@@ -80,7 +83,7 @@ impl Plan {
         if !names.is_empty() {
             reported.retain(|block| names.iter().any(|name| name == block.family));
         }
-        let mut seen = BTreeSet::new();
+        seen.clear();
         let (memories, logic) = reported
             .iter()
             .flat_map(|block| block.module.hierarchy())
@@ -127,16 +130,15 @@ pub(super) fn memories_below(module: &Arc<Module>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accelerator::top::AttentionCore;
     use crate::config::Config;
-    use crate::hdl::elaborate;
+    use crate::synth::tops;
 
-    fn tiny() -> Arc<Module> {
-        elaborate(&AttentionCore::new(&Config::load("tiny", &[]).unwrap()))
+    fn tiny() -> Vec<Arc<Module>> {
+        tops(&Config::load("tiny", &[]).unwrap())
     }
 
     #[test]
-    fn every_block_name_stands_for_a_module_of_the_core() {
+    fn every_block_name_stands_for_a_module() {
         let plan = Plan::new(&tiny(), &[]).unwrap();
         let found: BTreeSet<&str> = plan.reported.iter().map(|block| block.family).collect();
         assert_eq!(found, FAMILIES.into_iter().collect());

@@ -29,14 +29,15 @@ pub use timing::WorstPath;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
 use crate::accelerator::top::AttentionCore;
+use crate::catalogue;
 use crate::config::Config;
-use crate::hdl::{elaborate, verilog};
+use crate::hdl::{Module, elaborate, verilog};
 use blocks::Plan;
 use yosys::Mapped;
 
@@ -76,7 +77,16 @@ pub struct BlockFigures {
     pub excluded: Vec<String>,
 }
 
-/// Synthesises and times blocks of the attention core of `config`.
+/// The attention core, and the blocks that stand beside it so far.
+fn tops(config: &Config) -> Vec<Arc<Module>> {
+    let beside = catalogue::beside_core(config);
+    let beside = beside.iter().map(|block| elaborate(&**block));
+    std::iter::once(elaborate(&AttentionCore::new(config)))
+        .chain(beside)
+        .collect()
+}
+
+/// Synthesises and times blocks of `config`.
 ///
 /// `progress` hears how many of the modules and blocks are done, from several threads.
 ///
@@ -87,7 +97,7 @@ pub fn run(
     options: &Options,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<BlockFigures>, SynthError> {
-    let plan = Plan::new(&elaborate(&AttentionCore::new(config)), &options.blocks)?;
+    let plan = Plan::new(&tops(config), &options.blocks)?;
     let temporary;
     let folder = match &options.keep {
         Some(folder) => {

@@ -58,6 +58,7 @@ on_presets!(
     adder_tree,
     max_tree,
     popcount,
+    read_master,
     lane_packer,
     lane_unpacker,
     kv_buffer,

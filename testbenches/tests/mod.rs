@@ -6,6 +6,7 @@ mod benches;
 mod design;
 mod docs;
 mod emitted;
+mod fetch_faults;
 mod formal;
 mod hdl_mistakes;
 mod hdl_property;

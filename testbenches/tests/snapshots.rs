@@ -1,5 +1,6 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
+use spatten::accelerator::fetch::ReadMaster;
 use spatten::accelerator::kv_buffer::LineBuffer;
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
@@ -157,6 +158,18 @@ fn exp2() {
 #[test]
 fn reciprocal() {
     holds("reciprocal", &Reciprocal);
+}
+
+#[test]
+fn read_master() {
+    let block = ReadMaster {
+        address_bits: 18,
+        outstanding: 6,
+        burst_beats: 3,
+        tag_bits: 9,
+        timeout: 1024,
+    };
+    holds("read_master", &block);
 }
 
 /// Groups of 4, 2 and 1 lanes.

@@ -10,13 +10,15 @@
 //! |---|---|
 //! | byte of an access | 4:0 |
 //! | pseudo-channel | parity of bits 5 and up |
-//! | bank group | 7:6 ^ 9:8 ^ 18:17 |
+//! | bank group | 7:6 ^ 9:8 |
 //! | column of the 1 KB row | 12:8 |
-//! | bank of the group | 14:13 ^ 16:15 |
+//! | bank of the group | 14:13 ^ 16:15 ^ 18:17 ^ ... |
 //! | row | 15 and up |
 //!
 //! The eight accesses of 256 aligned bytes lie in the four bank groups of both pseudo-channels, once each, and so vectors
 //! of any power of two of bytes alternate between them; 8 KB in a row keep four banks of each pseudo-channel open.
+//! Arrays whose bases differ in one bit lie in different banks, so that reading them in turn opens each row once: without
+//! the higher bits, K and V that lie 256 KB apart would cost a dense stream a seventh of its rate.
 //!
 //! Left out: power-down, temperature, per-bank refresh, the order of a read and a write of one address (AXI4 gives
 //! none before the write's response).
@@ -71,8 +73,8 @@ pub struct Hbm2Timing {
 }
 
 impl Default for Hbm2Timing {
-    /// The parameters of decisions section 3. Write timing, read to precharge and the turn of the bus, which it leaves
-    /// open, are those of an 8 Gb HBM2 stack in DRAMsim3 (`HBM2_8Gb_x128.ini`: CWL 4, tWR 16, tWTR 6/8, tRTP 6).
+    /// The parameters of `docs/decisions.md`, section 7. Write timing and read to precharge are those of an 8 Gb HBM2
+    /// stack in DRAMsim3 (`HBM2_8Gb_x128.ini`).
     fn default() -> Self {
         Hbm2Timing {
             ccd_short: 2,
@@ -122,8 +124,8 @@ struct Location {
 impl Location {
     fn of(address: u64) -> Self {
         let bits = |lo: u32, count: u32| address >> lo & ((1 << count) - 1);
-        let group = bits(6, 2) ^ bits(8, 2) ^ bits(17, 2);
-        let bank_of_group = bits(13, 2) ^ bits(15, 2);
+        let group = bits(6, 2) ^ bits(8, 2);
+        let bank_of_group = (13..64).step_by(2).fold(0, |bank, lo| bank ^ bits(lo, 2));
         Location {
             pseudo_channel: ((address / ACCESS_BYTES).count_ones() % 2) as usize,
             bank: bank_of_group as usize * GROUPS + group as usize,
@@ -429,9 +431,12 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// An address with the parts named; the row in the low bits of which bank and group are exclusive-ored is 0 mod 16.
+    /// An address with the parts named.
     fn address(pseudo_channel: u64, group: u64, bank_of_group: u64, row: u64) -> u64 {
-        let address = (row * 16) << 15 | bank_of_group << 13 | group << 6;
+        let turn = (0..48)
+            .step_by(2)
+            .fold(0, |turn, lo| turn ^ (row >> lo & 3));
+        let address = row << 15 | (bank_of_group ^ turn) << 13 | group << 6;
         let parity = u64::from((address / ACCESS_BYTES).count_ones() % 2);
         address | (parity ^ pseudo_channel) << 5
     }

@@ -238,6 +238,11 @@ impl AxiSlave {
         &mut self.memory
     }
 
+    /// How long it takes.
+    pub fn timing(&self) -> &MemoryTiming {
+        &self.options.timing
+    }
+
     /// Changes how the channels hesitate.
     pub fn stall(&mut self, stalls: AxiStalls) {
         self.options.stalls = stalls;

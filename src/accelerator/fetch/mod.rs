@@ -1,0 +1,7 @@
+//! `fetch`: from surviving ids to vectors in the K and V buffers; so far the read side of a port and a cycle model of the
+//! whole. `README.md` describes it.
+
+pub mod model;
+pub mod read_master;
+
+pub use read_master::{ReadFault, ReadMaster};
