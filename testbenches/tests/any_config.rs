@@ -72,6 +72,20 @@ fn every_tool_reads_valid_configurations_in_silence() {
     });
 }
 
+#[test]
+fn rows_shorter_than_a_line_leave_no_constant_comparison() {
+    for keys in 1..=3 {
+        let sets = [
+            "array.multipliers=128".to_owned(),
+            format!("limits.keys_per_row={keys}"),
+        ];
+        let config = Config::load("tiny", &sets).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let top = write(&config, folder.path());
+        tools::lint_design(folder.path(), &top);
+    }
+}
+
 /// A layer that fits `config`, with a row of every kind: empty, of one key, of all keys.
 fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> LayerOperands {
     let formats = config.formats();

@@ -155,8 +155,13 @@ impl Block for LineBuffer {
         m.section("which vectors of the line are live keys");
         let mut flags = Vec::new();
         for k in 0..chunks {
-            let k_bits = value_bits(chunks.max(self.keys_per_row));
-            flags.push(left.extend(k_bits).gt(m.lit(k as u64, k_bits)));
+            // No row has more keys than the longest: a comparison with them would be constant.
+            flags.push(if k < self.keys_per_row {
+                let k_bits = value_bits(chunks.max(self.keys_per_row));
+                left.extend(k_bits).gt(m.lit(k as u64, k_bits))
+            } else {
+                m.lit(0, 1)
+            });
         }
         let among = m.net("among", m.pack(&flags), "vector k is among the keys left");
         let fits =
