@@ -34,6 +34,12 @@ pub const WEIGHT_BITS: usize = 16;
 pub const RECIPROCAL_BITS: usize = 18;
 /// Bits of k = floor(log2 S).
 pub const RECIPROCAL_EXPONENT_BITS: usize = 5;
+/// Bits of a probability p (UQ0.16), the increment of a token's importance.
+pub const PROBABILITY_BITS: usize = 16;
+/// Bits of a token's importance (unsigned, saturating).
+pub const TOKEN_SCORE_BITS: usize = 36;
+/// Bits of a head's importance (unsigned, saturating).
+pub const HEAD_SCORE_BITS: usize = 40;
 /// Fraction bits of an output, in units of V.
 pub const OUTPUT_FRACTION_BITS: usize = 4;
 /// Bits of the accumulator that the reciprocal multiplies keep below the operand: accn = acc >> (k - 12).

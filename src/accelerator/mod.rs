@@ -8,7 +8,8 @@
 //!                 | K line              | V line
 //! row -----> query_key --> softmax --> prob_value --> out
 //! (forked to      scores,      weights,
-//! every stage)    maximum      1/S
+//! both buffers    maximum      1/S
+//! and all stages)
 //! ```
 //!
 //! Words that the stages share:
@@ -22,9 +23,11 @@
 //! - credits: places behind a pipeline that are still free; a word enters only when it can leave.
 
 pub mod fetch;
+pub mod importance;
 pub mod kv_buffer;
 pub mod prob_value;
 pub mod query_key;
 pub mod shape;
 pub mod softmax;
 pub mod top;
+pub mod top_k;
