@@ -47,12 +47,12 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
         }));
     }
     blocks.push(Box::new(Sram {
-        width: config.key_line_bits(),
-        depth: config.buffers.key_lines,
+        width: score_line,
+        depth: rows,
     }));
     blocks.push(Box::new(SinglePortSram {
-        width: config.key_line_bits(),
-        depth: config.buffers.key_lines,
+        width: score_line,
+        depth: rows,
     }));
     blocks.push(Box::new(BankedFifo::new(
         score_line,
@@ -140,8 +140,11 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     let stage = core.query_key();
     blocks.push(Box::new(stage.packer()));
     blocks.push(Box::new(core.prob_value().unpacker()));
-    blocks.push(Box::new(core.key_buffer()));
-    blocks.push(Box::new(core.value_buffer()));
+    for buffer in [core.key_buffer(), core.value_buffer()] {
+        blocks.push(Box::new(buffer.ring().column()));
+        blocks.push(Box::new(buffer.ring()));
+        blocks.push(Box::new(buffer));
+    }
     blocks.push(Box::new(stage.element()));
     blocks.push(Box::new(stage));
 }

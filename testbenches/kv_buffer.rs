@@ -43,7 +43,7 @@ fn corners() -> [LineBuffer; 2] {
                 head_dims: vec![2, 4, 8, 16],
             },
             element_bits: 3,
-            lines: 5,
+            lines: 12,
             keys_per_row: 40,
         },
         LineBuffer {
@@ -52,8 +52,8 @@ fn corners() -> [LineBuffer; 2] {
                 head_dims: vec![2],
             },
             element_bits: 1,
-            lines: 2,
-            keys_per_row: 2,
+            lines: 4,
+            keys_per_row: 4,
         },
     ]
 }
@@ -114,21 +114,31 @@ struct Ports {
     line: SinkId,
 }
 
-/// A head: its level, its lines in the buffer, and the live keys of each of its rows.
-struct Head {
-    level: usize,
-    lines: usize,
-    live: Vec<usize>,
+/// A head: its level, its keys, and the live ones of each of its rows.
+pub(super) struct Head {
+    pub level: usize,
+    pub keys: usize,
+    pub live: Vec<usize>,
+}
+
+impl Head {
+    /// Its lines in the buffer.
+    pub fn lines(&self, shape: &ArrayShape) -> usize {
+        self.keys.div_ceil(shape.vectors_per_line(self.level))
+    }
 }
 
 /// Most lines of a head at a level: the ring and the longest row allow no more.
 fn longest_head(buffer: &LineBuffer, level: usize) -> usize {
     let per_line = buffer.shape.vectors_per_line(level);
-    buffer.lines.min(buffer.keys_per_row.div_ceil(per_line))
+    buffer
+        .ring()
+        .lines
+        .min(buffer.keys_per_row.div_ceil(per_line))
 }
 
 /// Heads for one round: at each level at first one of the most lines with causal rows, then any.
-fn random_heads(buffer: &LineBuffer, random: &mut impl Rng) -> Vec<Head> {
+pub(super) fn random_heads(buffer: &LineBuffer, random: &mut impl Rng) -> Vec<Head> {
     let shape = &buffer.shape;
     let most_keys = |level, lines: usize| {
         let held = lines * shape.vectors_per_line(level);
@@ -141,15 +151,14 @@ fn random_heads(buffer: &LineBuffer, random: &mut impl Rng) -> Vec<Head> {
         let causal = (0..=keys).step_by(keys.div_ceil(CAUSAL_ROWS));
         heads.push(Head {
             level,
-            lines,
+            keys,
             live: causal.collect(),
         });
     }
     let mut read = 0;
     while read < ROUND {
         let level = shape.levels()[random.random_range(0..shape.levels().len())];
-        let lines = random.random_range(1..=longest_head(buffer, level));
-        let keys = most_keys(level, lines);
+        let keys = random.random_range(1..=most_keys(level, longest_head(buffer, level)));
         let rows = random.random_range(1..=6);
         let live: Vec<usize> = (0..rows)
             .map(|_| match random.random_range(0..4) {
@@ -162,7 +171,7 @@ fn random_heads(buffer: &LineBuffer, random: &mut impl Rng) -> Vec<Head> {
             .iter()
             .map(|live| live.div_ceil(per_line))
             .sum::<usize>();
-        heads.push(Head { level, lines, live });
+        heads.push(Head { level, keys, live });
     }
     heads
 }
@@ -186,25 +195,26 @@ fn round(
     let mut row_words = Vec::new();
     let mut row_places = Vec::new();
     for (index, head) in heads.iter().enumerate() {
-        fill.extend((0..head.lines).map(|_| random_line(buffer, random)));
+        let lines = head.lines(&buffer.shape);
+        fill.extend((0..lines).map(|_| random_line(buffer, random)));
         for (row, &live) in head.live.iter().enumerate() {
             let is_last = row + 1 == head.live.len();
             rows.push(BufferRow {
                 level: head.level,
                 live,
-                release: is_last.then_some(head.lines),
+                release: is_last.then_some(head.keys),
             });
-            // The line count means nothing but in the releasing row.
-            let lines = if is_last {
-                head.lines
+            // The head's keys mean nothing but in the releasing row.
+            let keys = if is_last {
+                head.keys
             } else {
-                random.random_range(0..=buffer.lines)
+                random.random_range(0..=buffer.keys_per_row)
             };
             row_words.push(vec![
                 head.level as i64,
                 live as i64,
                 i64::from(is_last),
-                lines as i64,
+                keys as i64,
             ]);
             row_places.push(format!("head {index} at level {}, row {row}", head.level));
         }
@@ -239,16 +249,14 @@ fn capacity(
     random: &mut impl Rng,
 ) -> Result<(), BenchError> {
     bench.reset(2)?;
-    let lines = (0..buffer.lines + 3).map(|_| random_line(buffer, random));
+    let places = buffer.lines;
+    let lines = (0..places + 3).map(|_| random_line(buffer, random));
     bench.send(ports.fill, lines.collect::<Vec<_>>());
-    bench.run_for(2 * buffer.lines as u64 + 10)?;
+    bench.run_for(2 * places as u64 + 10)?;
     let filled = bench.source_cycles(ports.fill);
-    ensure(filled.len() == buffer.lines, || {
-        format!(
-            "{buffer:?}: {} lines entered without a row, not {}",
-            filled.len(),
-            buffer.lines
-        )
+    ensure(filled.len() == places, || {
+        let lines = filled.len();
+        format!("{buffer:?}: {lines} lines entered without a row, not {places}")
     })?;
     let cycles = filled[filled.len() - 1] - filled[0] + 1;
     ensure(cycles == filled.len() as u64, || {
@@ -276,7 +284,7 @@ fn full_speed(
             let any = random.random_range(0..=keys);
             Head {
                 level,
-                lines: most,
+                keys,
                 live: vec![keys, any, 0, keys],
             }
         })

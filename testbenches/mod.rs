@@ -19,6 +19,7 @@ mod join;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
+pub mod line_ring;
 mod max_tree;
 mod multiplier;
 pub mod output_scale;
@@ -119,6 +120,7 @@ pub fn all() -> Vec<Testbench> {
         read_master,
         lane_packer,
         lane_unpacker,
+        line_ring,
         kv_buffer,
         query_key_element,
         query_key,

@@ -4,7 +4,9 @@ rtl/spatten_fifo_w769_d2.v
 rtl/spatten_fifo_w28_d7.v
 rtl/spatten_fifo_w14_d7.v
 rtl/spatten_fifo_w1_d7.v
-rtl/spatten_sram_1r1w_w768_d32.v
+rtl/spatten_sram_1rw_w384_d8.v
+rtl/spatten_line_column_w384_n32.v
+rtl/spatten_line_ring_m64_d32_64_w12_n32_k32.v
 rtl/spatten_line_buffer_m64_d32_64_w12_n32_k32.v
 rtl/spatten_multiplier_s12_s12_p2.v
 rtl/spatten_adder_tree_n32_s24_l5_r1.v

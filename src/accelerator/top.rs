@@ -1,6 +1,6 @@
 //! The attention core: K and V buffers, `query_key`, `softmax` and `prob_value`, joined by streams.
 
-use super::kv_buffer::LineBuffer;
+use super::kv_buffer::{LineBuffer, LineColumn};
 use super::prob_value::ProbValue;
 use super::query_key::QueryKey;
 use super::shape::ArrayShape;
@@ -24,9 +24,9 @@ pub struct AttentionCore {
     pub softmax_lanes: usize,
     /// Outputs per cycle.
     pub output_lanes: usize,
-    /// Lines of the K buffer.
+    /// Lines of the K buffer, to be rounded up to whole rows of banks.
     pub key_lines: usize,
-    /// Lines of the V buffer.
+    /// Lines of the V buffer, likewise.
     pub value_lines: usize,
     /// Lines of the score ring.
     pub score_lines: usize,
@@ -71,7 +71,7 @@ impl AttentionCore {
         LineBuffer {
             shape: self.shape.clone(),
             element_bits: self.formats.key_bits,
-            lines: self.key_lines,
+            lines: self.key_lines.next_multiple_of(LineColumn::BANKS),
             keys_per_row: self.keys_per_row,
         }
     }
@@ -80,7 +80,7 @@ impl AttentionCore {
     pub fn value_buffer(&self) -> LineBuffer {
         LineBuffer {
             element_bits: self.formats.value_bits,
-            lines: self.value_lines,
+            lines: self.value_lines.next_multiple_of(LineColumn::BANKS),
             ..self.key_buffer()
         }
     }
@@ -120,27 +120,10 @@ impl AttentionCore {
     /// Fields of the `row` channel.
     pub fn row_fields(&self) -> Vec<Field> {
         let mut fields = self.query_key().row_fields();
-        // A head's lines stand in both buffers, so the smaller one sets the width of their number.
-        let (keys, values) = (self.key_buffer(), self.value_buffer());
-        let smaller = if keys.lines <= values.lines {
-            keys
-        } else {
-            values
-        };
-        let of_buffer = smaller.row_fields();
+        let of_buffer = self.key_buffer().row_fields();
         fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
         fields.extend(self.softmax().scale_fields());
         fields
-    }
-
-    /// The row descriptor of a buffer, from the `row` channel's fields of the same names.
-    fn of_buffer<'m>(row: Stream<'m>, buffer: &LineBuffer) -> Stream<'m> {
-        let fields = buffer.row_fields().into_iter().map(|field| {
-            let value = row.field(&field.name).extend(field.ty.width);
-            (field.name, value)
-        });
-        let fields = fields.collect();
-        row.with_fields(fields)
     }
 
     /// One branch of the row descriptor: the named fields, waiting for their stage.
@@ -212,7 +195,7 @@ impl Block for AttentionCore {
         u_fork.input("in_valid", row.valid);
         row.ready.drive(u_fork.output("in_ready"));
         let rows = self.rows_in_flight + Self::ROWS_AHEAD;
-        let buffer = ["level", "live", "release", "lines"];
+        let buffer = ["level", "live", "release", "keys"];
         let key_row = self.branch(m, u_fork, (0, "key_row", 2), &row, &buffer);
         let ahead = Self::ROWS_AHEAD - 1;
         let query = self.branch(m, u_fork, (1, "query", ahead), &row, &["query", "level"]);
@@ -223,9 +206,7 @@ impl Block for AttentionCore {
 
         m.section("scores");
         let u_keys = m.instance("u_key_buffer", &keys);
-        u_keys
-            .feed("fill", key)
-            .feed("row", Self::of_buffer(key_row, &keys));
+        u_keys.feed("fill", key).feed("row", key_row);
         let score_free = m.wire("score_free", 1, "a place in the score ring is free again");
         let u_query_key = m.instance("u_query_key", &self.query_key());
         u_query_key
@@ -246,9 +227,7 @@ impl Block for AttentionCore {
 
         m.section("outputs");
         let u_values = m.instance("u_value_buffer", &values);
-        u_values
-            .feed("fill", value)
-            .feed("row", Self::of_buffer(value_row, &values));
+        u_values.feed("fill", value).feed("row", value_row);
         let value_line = u_values.stream("line");
         m.unused(
             "value_live",

@@ -23,9 +23,9 @@
 //!   With a ring of one line more than whole rows, a full one would be read and written by turns.
 //! - Limits: at least four banks, as a read is under way for two cycles before its word can move on.
 
-use crate::cells::fifo::ring_pointer;
+use crate::cells::fifo::{count, ring_pointer};
 use crate::cells::sram::SinglePortSram;
-use crate::hdl::{About, Block, Builder, Field, Reg, Sig};
+use crate::hdl::{About, Block, Builder, Field, Sig};
 use crate::numerics::{index_bits, log2_exact, value_bits};
 use crate::{net, reg};
 
@@ -194,11 +194,4 @@ impl BankedFifo {
             rows => line.slice(log2_exact(self.banks), index_bits(rows)),
         }
     }
-}
-
-/// `count` goes up where only `more` is one, down where only `less` is.
-fn count<'m>(m: &'m Builder, count: Reg<'m>, more: Sig<'m>, less: Sig<'m>) {
-    let one = m.lit(1, count.width());
-    let changed = more.select(count.wrapping_add(one), count.wrapping_sub(one));
-    count.next_when(more ^ less, changed);
 }

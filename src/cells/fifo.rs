@@ -9,7 +9,7 @@
 //! - Limits: the read multiplexer grows with the depth; deeper than some 16 words use
 //!   [`BankedFifo`](crate::cells::banked_fifo::BankedFifo).
 
-use crate::hdl::{About, Block, Builder, Field, Sig};
+use crate::hdl::{About, Block, Builder, Field, Reg, Sig};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
 
@@ -78,7 +78,7 @@ impl Block for Fifo {
         );
         let input = m.stream_in("in", &[Field::new("data", self.width, "word")]);
         let out = m.stream_out("out", &[Field::new("data", self.width, "word, same order")]);
-        let count = self
+        let count_out = self
             .count
             .then(|| m.output("count", self.count_bits(), "words held"));
 
@@ -91,14 +91,10 @@ impl Block for Fifo {
         net!(m, valid = count_q.any());
         net!(m, push = input.valid & ready);
         net!(m, pop = valid & out.ready);
-        let one = m.lit(1, self.count_bits());
-        count_q.next_when(
-            push ^ pop,
-            push.select(count_q.wrapping_add(one), count_q.wrapping_sub(one)),
-        );
+        count(m, count_q, push, pop);
         input.ready.drive(ready);
-        if let Some(count) = count {
-            count.drive(count_q);
+        if let Some(count_out) = count_out {
+            count_out.drive(count_q);
         }
 
         m.section("places, filled and emptied in turn");
@@ -114,24 +110,32 @@ impl Block for Fifo {
     }
 }
 
+/// `count` goes up where only `more` is one, down where only `less` is.
+pub(crate) fn count<'m>(m: &'m Builder, count: Reg<'m>, more: Sig<'m>, less: Sig<'m>) {
+    let one = m.lit(1, count.width());
+    let changed = more.select(count.wrapping_add(one), count.wrapping_sub(one));
+    count.next_when(more ^ less, changed);
+}
+
 /// A register that counts 0, 1, ..., depth - 1, 0, ... where `step` is one.
-pub(super) fn ring_pointer<'m>(
+pub(crate) fn ring_pointer<'m>(
     m: &'m Builder,
     name: &str,
     depth: usize,
     step: Sig<'m>,
     doc: &str,
 ) -> Sig<'m> {
-    let bits = index_bits(depth);
-    let pointer = m.register(name, bits, Some(0), doc);
-    let following = pointer.wrapping_add(m.lit(1, bits));
-    let next = if depth.is_power_of_two() && depth > 1 {
-        following
-    } else {
-        pointer
-            .is(depth as u64 - 1)
-            .select(m.lit(0, bits), following)
-    };
-    pointer.next_when(step, next);
+    let pointer = m.register(name, index_bits(depth), Some(0), doc);
+    pointer.next_when(step, ring_next(m, *pointer, depth));
     *pointer
+}
+
+/// The place after `place` in a ring of `depth`.
+pub(crate) fn ring_next<'m>(m: &'m Builder, place: Sig<'m>, depth: usize) -> Sig<'m> {
+    let bits = place.width();
+    let following = place.wrapping_add(m.lit(1, bits));
+    if depth.is_power_of_two() && depth > 1 {
+        return following;
+    }
+    place.is(depth as u64 - 1).select(m.lit(0, bits), following)
 }

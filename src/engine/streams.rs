@@ -83,11 +83,10 @@ impl LayerStreams {
         let keys = layer.keys[0].len();
         let level = check_fit(core, head_dim, keys)?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
-        let head_lines = keys.div_ceil(shape.vectors_per_line(level));
         Ok(LayerStreams {
             key: layer.keys.iter().flat_map(key_lines).collect(),
             value: layer.values.iter().flat_map(key_lines).collect(),
-            row: row_words(core, layer, level, head_lines),
+            row: row_words(core, layer, level),
             words_per_row: head_dim / core.output_lanes,
         })
     }
@@ -107,13 +106,9 @@ impl LayerStreams {
     }
 }
 
-fn row_words(
-    core: &AttentionCore,
-    layer: &LayerOperands,
-    level: usize,
-    head_lines: usize,
-) -> Vec<Vec<i64>> {
+fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<Vec<i64>> {
     let heads = layer.queries.len();
+    let keys = layer.keys[0].len();
     let mut words = Vec::new();
     for head in 0..heads {
         let last_of_group = head + 1 == heads || layer.kv_head(head + 1) != layer.kv_head(head);
@@ -127,7 +122,7 @@ fn row_words(
                 level as i64,
                 layer.live_keys[row] as i64,
                 i64::from(release),
-                head_lines as i64,
+                keys as i64,
                 scale.mantissa,
                 i64::from(scale.pre),
                 i64::from(scale.post),

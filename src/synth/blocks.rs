@@ -8,9 +8,11 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 23] = [
+pub const FAMILIES: [&str; 25] = [
     "read_master",
     "line_buffer",
+    "line_ring",
+    "line_column",
     "query_key",
     "query_key_element",
     "softmax",
@@ -168,6 +170,7 @@ mod tests {
         assert!(!plan.logic.iter().any(|m| is_memory(m)));
         for block in &plan.reported {
             assert_eq!(block.family, "line_buffer");
+            // All banks are of one size.
             assert_eq!(memories_below(&block.module).len(), 1);
         }
     }

@@ -247,7 +247,7 @@ fn core_that_takes_a_dead_key_for_live_is_caught() {
     };
     let design = faulty(
         &core,
-        "spatten_line_buffer",
+        "spatten_line_ring",
         "live_q <= among & fits;",
         "live_q <= among | fits;",
     );

@@ -61,6 +61,7 @@ on_presets!(
     read_master,
     lane_packer,
     lane_unpacker,
+    line_ring,
     kv_buffer,
     query_key_element,
     query_key,

@@ -55,30 +55,96 @@ fn lane_unpacker_that_swaps_lines_or_keeps_a_finished_one_is_caught() {
     }
 }
 
-#[test]
-fn line_buffer_that_miscounts_its_ring_or_its_live_keys_is_caught() {
-    let block = LineBuffer {
+fn line_buffer() -> LineBuffer {
+    LineBuffer {
         shape: shape(),
         element_bits: 4,
-        lines: 5,
-        keys_per_row: 20,
-    };
+        // No power of two.
+        lines: 12,
+        keys_per_row: 40,
+    }
+}
+
+#[test]
+fn line_buffer_that_loses_order_or_overruns_its_ring_is_caught() {
+    let block = line_buffer();
     let place: &[&str] = &["stream `line`", "head", "row", "line", "lane"];
-    for (from, to, words) in [
-        ("held_q < 3'd5", "held_q < 3'd4", &["4 lines entered"][..]),
-        ("held_q < 3'd5", "held_q < 3'd6", &["6 lines entered"]),
+    for (module, from, to, words) in [
         (
-            ": (read_sum >= 4'd5)",
-            ": (read_sum >= 4'd6)",
-            &["u_lines: an address beyond the last word is read"],
+            "line_buffer",
+            "fill_line_q == 4'd11",
+            "fill_line_q == 4'd10",
+            place,
         ),
-        ("left > 5'd2", "left > 5'd1", place),
-        // Frees a head's lines before all of them are there.
-        ("last & row_release_i) ?", "last & 1'b0) ?", &[]),
+        (
+            "line_buffer",
+            "ahead_q < 2'd2",
+            "ahead_q < 2'd1",
+            &["lines entered in"],
+        ),
+        (
+            "line_ring",
+            "held_q < 4'd12",
+            "held_q < 4'd11",
+            &["11 lines entered"],
+        ),
+        ("line_ring", "held_q < 4'd12", "held_q < 4'd13", &[]),
+        (
+            "line_ring",
+            "read_line_q == 4'd11",
+            "read_line_q == 4'd12",
+            &["an address beyond"],
+        ),
+        ("line_ring", "live_left > 6'd2", "live_left > 6'd1", place),
     ] {
-        let design = faulty(&block, "spatten_line_buffer", from, to);
+        let design = faulty(&block, &format!("spatten_{module}"), from, to);
+        println!("{from} -> {to}");
         let outcome = testbenches::kv_buffer::check(&block, &design, &options());
         caught(outcome, words);
+    }
+}
+
+#[test]
+fn line_ring_that_reads_what_is_not_there_or_frees_what_is_needed_is_caught() {
+    let block = line_buffer();
+    for (module, from, to) in [
+        // A line counts as complete with its first column.
+        (
+            "line_ring",
+            "assign even_found = &{",
+            "assign even_found = |{",
+        ),
+        // What was found of a line's place on the ring's lap before is taken for the line.
+        (
+            "line_ring",
+            "even_looked_q <= |even_open_q",
+            "even_looked_q <= 1'b1",
+        ),
+        // A row is served from lines that the rows before have not left.
+        ("line_ring", "complete_q > index_q", "complete_q >= index_q"),
+        (
+            "line_ring",
+            "assign free = step & row_release_i",
+            "assign free = step & ends",
+        ),
+        // A chunk of the ring's lap before is taken for the new one.
+        (
+            "line_column",
+            "(filled2_q & ~({2'd0, take2} << take_line_i[3:2]))",
+            "filled2_q",
+        ),
+        // A fill is lost to a read of its bank.
+        (
+            "line_column",
+            "{odd_fill_half_i[0], 1'b1}",
+            "{!odd_fill_half_i[0], 1'b1}",
+        ),
+        ("line_column", "bank_q <= read_bank", "bank_q <= ~read_bank"),
+    ] {
+        let design = faulty(&block.ring(), &format!("spatten_{module}"), from, to);
+        println!("{from} -> {to}");
+        let outcome = testbenches::line_ring::check(&block, &design, &options());
+        caught(outcome, &[]);
     }
 }
 

@@ -205,10 +205,12 @@ fn line_buffer() {
     let block = LineBuffer {
         shape: shape(),
         element_bits: 4,
-        lines: 5,
+        lines: 8,
         keys_per_row: 20,
     };
     holds("line_buffer", &block);
+    holds("line_ring", &block.ring());
+    holds("line_column", &block.ring().column());
 }
 
 fn query_key_stage() -> QueryKey {

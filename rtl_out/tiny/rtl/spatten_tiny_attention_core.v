@@ -39,9 +39,9 @@ module spatten_tiny_attention_core (
   input  wire [767:0] row_query_i,     // query: element k of 12 bits, signed, those beyond d unused; held until the
                                        // row's last line is taken
   input  wire         row_level_i,     // head dimension: log2(d / 32)
-  input  wire [5:0]   row_live_i,      // live keys of the row
+  input  wire [5:0]   row_live_i,      // live keys of the row: the head's first ones
   input  wire         row_release_i,   // last row of its head
-  input  wire [5:0]   row_lines_i,     // lines of the head, freed with its last row
+  input  wire [5:0]   row_keys_i,      // keys of the head, whose lines the last row frees; not used in other rows
   input  wire [15:0]  row_mantissa_i,  // score to exponent, [2^15, 2^16)
   input  wire [5:0]   row_pre_i,       // shift before the product
   input  wire [5:0]   row_post_i,      // shift after the product
@@ -112,7 +112,7 @@ module spatten_tiny_attention_core (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out0_valid),
     .in_ready_o  (key_row_fifo_in_ready),
-    .in_data_i   ({row_level_i, row_live_i, row_release_i, row_lines_i}),
+    .in_data_i   ({row_level_i, row_live_i, row_release_i, row_keys_i}),
     .out_valid_o (key_row_fifo_out_valid),
     .out_ready_i (key_row_fifo_out_ready),
     .out_data_o  (key_row_fifo_out_data)
@@ -145,7 +145,7 @@ module spatten_tiny_attention_core (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out3_valid),
     .in_ready_o  (value_row_fifo_in_ready),
-    .in_data_i   ({row_level_i, row_live_i, row_release_i, row_lines_i}),
+    .in_data_i   ({row_level_i, row_live_i, row_release_i, row_keys_i}),
     .out_valid_o (value_row_fifo_out_valid),
     .out_ready_i (value_row_fifo_out_ready),
     .out_data_o  (value_row_fifo_out_data)
@@ -197,7 +197,7 @@ module spatten_tiny_attention_core (
     .row_level_i   (key_row_fifo_out_data[13]),
     .row_live_i    (key_row_fifo_out_data[12:7]),
     .row_release_i (key_row_fifo_out_data[6]),
-    .row_lines_i   (key_row_fifo_out_data[5:0]),
+    .row_keys_i    (key_row_fifo_out_data[5:0]),
     .line_valid_o  (key_buffer_line_valid),
     .line_ready_i  (key_buffer_line_ready),
     .line_data_o   (key_buffer_line_data),
@@ -310,7 +310,7 @@ module spatten_tiny_attention_core (
     .row_level_i   (value_row_fifo_out_data[13]),
     .row_live_i    (value_row_fifo_out_data[12:7]),
     .row_release_i (value_row_fifo_out_data[6]),
-    .row_lines_i   (value_row_fifo_out_data[5:0]),
+    .row_keys_i    (value_row_fifo_out_data[5:0]),
     .line_valid_o  (value_buffer_line_valid),
     .line_ready_i  (value_buffer_line_ready),
     .line_data_o   (value_buffer_line_data),

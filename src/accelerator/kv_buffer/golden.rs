@@ -9,7 +9,7 @@ pub struct BufferRow {
     pub level: usize,
     /// Live keys of the row: the first so many of the head.
     pub live: usize,
-    /// Lines of the head, where the row is the head's last one and frees them.
+    /// Keys of the head, where the row is the head's last one and frees their lines.
     pub release: Option<usize>,
 }
 
@@ -35,10 +35,10 @@ impl BufferRow {
 /// The lines that `rows` read, row by row. Each row starts at its head's first line; a releasing row ends its head.
 ///
 /// # Panics
-/// When a row reads beyond its head's lines, as far as the head's last row tells their number.
+/// When a row has more live keys than its head, as the head's last row tells their number.
 pub fn read(shape: &ArrayShape, rows: &[BufferRow]) -> Vec<Vec<ReadLine>> {
     let mut base = 0;
-    let mut read_by_head = 0;
+    let mut most_live = 0;
     let read_row = |row: &BufferRow| {
         let lines = row.lines(shape);
         let per_line = shape.vectors_per_line(row.level);
@@ -50,14 +50,14 @@ pub fn read(shape: &ArrayShape, rows: &[BufferRow]) -> Vec<Vec<ReadLine>> {
             last: line + 1 == lines,
         });
         let read = read.collect();
-        read_by_head = lines.max(read_by_head);
-        if let Some(head_lines) = row.release {
+        most_live = row.live.max(most_live);
+        if let Some(keys) = row.release {
             assert!(
-                read_by_head <= head_lines,
-                "a row reads {read_by_head} lines of a head of {head_lines}"
+                most_live <= keys,
+                "a row has {most_live} live keys of a head of {keys}"
             );
-            base += head_lines;
-            read_by_head = 0;
+            base += keys.div_ceil(per_line);
+            most_live = 0;
         }
         read
     };
@@ -79,7 +79,7 @@ mod tests {
             live,
             release,
         };
-        let read = read(&shape, &[row(3, None), row(0, Some(2)), row(2, Some(1))]);
+        let read = read(&shape, &[row(3, None), row(0, Some(4)), row(2, Some(2))]);
         let indices: Vec<Vec<usize>> = read
             .iter()
             .map(|row| row.iter().map(|line| line.index).collect())

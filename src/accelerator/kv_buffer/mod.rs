@@ -1,6 +1,10 @@
 #![doc = include_str!("README.md")]
 
 pub mod golden;
-mod rtl;
+mod line_buffer;
+mod line_column;
+mod line_ring;
 
-pub use rtl::LineBuffer;
+pub use line_buffer::LineBuffer;
+pub use line_column::LineColumn;
+pub use line_ring::LineRing;
