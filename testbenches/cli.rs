@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -14,9 +15,13 @@ fn spatten() -> Command {
     Command::cargo_bin("spatten").unwrap()
 }
 
+/// More time than any refusal takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Fails with status 2, nothing on standard output and a message that contains all the words.
 fn refuses(args: &[&str], words: &[&str]) {
     let output = spatten()
+        .timeout(PATIENCE)
         .args(args)
         .assert()
         .code(2)
@@ -320,7 +325,37 @@ fn files_that_cannot_be_read_are_refused() {
         &["check", "-c", missing.to_str().unwrap()],
         &["none.toml", "No such file"],
     );
-    refuses(&["check", "-c", "/dev/zero"], &["/dev/zero", "larger than"]);
+    refuses_file(vec![b'#'; (1 << 20) + 1], &["larger than 1048576 bytes"]);
+}
+
+#[test]
+fn devices_and_pipes_in_the_place_of_a_configuration_are_refused_by_every_command() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    for place in ["/dev/zero", pipe, socket.to_str().unwrap()] {
+        refuses(&["check", "-c", place], &[place, "is not a regular file"]);
+    }
+    for command in [
+        &["generate"][..],
+        &["verify"],
+        &["bench"],
+        &["synth"],
+        &["attend", "--tensors", "none"],
+    ] {
+        // Nobody ever writes into the pipe, so a command that opens it waits until it is killed.
+        let mut spatten = spatten();
+        spatten.current_dir(folder.path()).timeout(PATIENCE);
+        let refused = spatten.args(command).args(["-c", pipe]).assert().code(2);
+        refused
+            .stdout("")
+            .stderr(contains(pipe).and(contains("is not a regular file")));
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
 #[test]

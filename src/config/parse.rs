@@ -4,8 +4,8 @@
 //! stops at the first mistake: here every mistake is found, with its line.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -23,19 +23,27 @@ const MAX_QUOTED: usize = 60;
 /// A file's text.
 ///
 /// # Errors
-/// [`ConfigError::Unreadable`] for a missing file, a folder, a file that is too large or not UTF-8.
+/// [`ConfigError::Unreadable`] for a missing file, a folder, a device or pipe, a file that is too large or not UTF-8.
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |reason: String| ConfigError::Unreadable {
         path: path.display().to_string(),
         reason,
     };
-    if path.is_dir() {
+    let cannot_read =
+        |error: io::Error| unreadable(format!("{error}; name a readable TOML file or a preset"));
+    let metadata = fs::metadata(path).map_err(cannot_read)?;
+    if metadata.is_dir() {
         return Err(unreadable(
             "is a folder; name a TOML file or a preset".into(),
         ));
     }
-    let file = File::open(path)
-        .map_err(|error| unreadable(format!("{error}; name a readable TOML file or a preset")))?;
+    // Opening a pipe may wait for a writer for ever.
+    if !metadata.is_file() {
+        return Err(unreadable(
+            "is not a regular file; name a TOML file on disk or a preset".into(),
+        ));
+    }
+    let file = File::open(path).map_err(cannot_read)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
