@@ -11,7 +11,8 @@ use crate::reg;
 /// - Latency: [`LaneUnpacker::LATENCY`], none; interval: one group per cycle while groups are no larger than lines, else one line per cycle.
 /// - Stalls: valid and ready pass combinationally; nothing but the first lines of a larger group is held.
 ///
-/// The receiver marks the last group of a row with `finish_i`; what the line holds beyond it is dropped.
+/// The receiver marks the last group of a row with `finish_i`, which counts in the cycle in which the group leaves; what
+/// the line holds beyond it is dropped.
 #[derive(Clone, Debug)]
 pub struct LaneUnpacker {
     /// Array whose lines the groups go to.

@@ -1,4 +1,5 @@
-// A queue keeps every word, once, in order, and its output keeps its promises.
+// A queue keeps every word, once, in order, and its output keeps its promises. With COUNT_BITS defined the cell has
+// `count_o` of so many bits, which must be the words held.
 //
 // The words are their own numbers modulo 2^WIDTH. The cell cannot tell one word from another, so numbers that repeat only
 // after more words than it can hold stand for any words: a lost, doubled or reordered word shows as a wrong number.
@@ -29,12 +30,18 @@ module check #(
 
   wire out_valid;
   wire [WIDTH-1:0] out_data;
+`ifdef COUNT_BITS
+  wire [`COUNT_BITS-1:0] count;
+`endif
   @DUT@ dut (
     .clk_i       (clk_i),
     .rst_ni      (running),
     .in_valid_i  (in_valid),
     .in_ready_o  (in_ready),
     .in_data_i   (sent),
+`ifdef COUNT_BITS
+    .count_o     (count),
+`endif
     .out_valid_o (out_valid),
     .out_ready_i (ready_i),
     .out_data_o  (out_data)
@@ -59,9 +66,14 @@ module check #(
   wire late = silent > LATENCY;
   wire withdrawn = stalled & !out_valid;  // a changed payload shows as a wrong word
   wire closed = (held == 0) & !in_ready;
+`ifdef COUNT_BITS
+  wire miscounted = count != held;
+`else
+  wire miscounted = 1'b0;
+`endif
   always @(*) begin
     if (running) begin
-      assert (!wrong_word & !from_nothing & !overfull & !late & !withdrawn & !closed);
+      assert (!wrong_word & !from_nothing & !overfull & !late & !withdrawn & !closed & !miscounted);
     end
   end
 

@@ -7,11 +7,14 @@
 use std::fs;
 use std::process::Command;
 
+use spatten::accelerator::shape::ArrayShape;
 use spatten::cells::arbiter::Arbiter;
 use spatten::cells::banked_fifo::BankedFifo;
 use spatten::cells::fifo::Fifo;
 use spatten::cells::fork::Fork;
 use spatten::cells::join::Join;
+use spatten::cells::lane_packer::LanePacker;
+use spatten::cells::lane_unpacker::LaneUnpacker;
 use spatten::cells::spill_register::SpillRegister;
 use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::hdl::{Block, elaborate, verilog};
@@ -105,6 +108,27 @@ fn a_fifo_keeps_every_word_once_in_order() {
 }
 
 #[test]
+fn a_fifos_count_is_the_words_held() {
+    for (depth, fault) in [
+        (1, ("count_o = count_q", "count_o = in_valid_i")),
+        (2, ("count_o = count_q", "count_o = count_q & 2'd1")),
+        (3, ("count_o = count_q", "count_o = count_q ^ (&count_q)")),
+    ] {
+        let block = Fifo {
+            count: true,
+            ..Fifo::new(3, depth)
+        };
+        let bits = block.count_bits();
+        let checker = queue(3, depth, Fifo::LATENCY);
+        let checker = format!("`define COUNT_BITS {bits}\n{checker}");
+        let what = format!("depth {depth}");
+        assert_eq!(judge(&block, &checker, None), Verdict::Proved, "{what}");
+        let verdict = judge(&block, &checker, Some(fault));
+        assert_eq!(verdict, Verdict::Refuted, "{what}");
+    }
+}
+
+#[test]
 fn a_banked_fifo_keeps_every_word_once_in_order() {
     // Two rows of banks: in one, a write never meets a read, because the ring is full then.
     let block = BankedFifo::new(4, 8);
@@ -172,4 +196,64 @@ fn a_zero_eliminator_packs_every_word_once_in_order() {
     assert_eq!(judge(&block, checker, None), Verdict::Proved);
     let fault = ("out_ready_i | !packed_q", "1'b1");
     assert_eq!(judge(&block, checker, Some(fault)), Verdict::Refuted);
+}
+
+/// An array whose lines make groups of 4, 2 and 1 lanes.
+fn groups_of_4_2_and_1() -> ArrayShape {
+    ArrayShape {
+        multipliers: 4,
+        head_dims: vec![1, 2, 4],
+    }
+}
+
+#[test]
+fn a_lane_packer_keeps_every_lane_once_in_order() {
+    for lanes in [1, 2, 4] {
+        let block = LanePacker {
+            shape: groups_of_4_2_and_1(),
+            lanes,
+            width: 1,
+        };
+        let checker = include_str!("../formal/lane_packer.v");
+        let checker = checker.replace("LANES = 2", &format!("LANES = {lanes}"));
+        let judge = |fault| judge(&block, &checker, fault);
+        assert_eq!(judge(None), Verdict::Proved, "{lanes} lanes");
+        for fault in [
+            // A held line is overwritten, a row's end is lost, a group is taken too early or put in a wrong place.
+            ("out_ready_i | !full_q", "1'b1"),
+            ("last_q <= in_last_i", "last_q <= 1'b0"),
+            match lanes {
+                4 => ("part_q + 2'd1", "part_q - 2'd1"),
+                _ => ("in_ready_o = room & group_done", "in_ready_o = room"),
+            },
+        ] {
+            let verdict = judge(Some(fault));
+            assert_eq!(verdict, Verdict::Refuted, "{lanes} lanes, {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lane_unpacker_keeps_every_lane_once_in_order() {
+    for lanes in [1, 2, 4] {
+        let block = LaneUnpacker {
+            shape: groups_of_4_2_and_1(),
+            lanes,
+            width: 1,
+        };
+        let checker = include_str!("../formal/lane_unpacker.v");
+        let checker = checker.replace("LANES = 2", &format!("LANES = {lanes}"));
+        let judge = |fault| judge(&block, &checker, fault);
+        assert_eq!(judge(None), Verdict::Proved, "{lanes} lanes");
+        let mut faults = vec![("in_valid_i & (out_ready_i | !offer)", "in_valid_i")];
+        faults.push(match lanes {
+            // No line has a rest there.
+            1 => ("part_q == 2'd0", "part_q == 2'd1"),
+            _ => ("collects | at_end | finish_i", "collects | at_end"),
+        });
+        for fault in faults {
+            let verdict = judge(Some(fault));
+            assert_eq!(verdict, Verdict::Refuted, "{lanes} lanes, {fault:?}");
+        }
+    }
 }
