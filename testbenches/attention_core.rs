@@ -126,7 +126,7 @@ impl LayerBench {
         Report {
             words: self.streams.words(),
             cycles: self.streams.cycles(),
-            notes: Vec::new(),
+            ..Report::default()
         }
     }
 }

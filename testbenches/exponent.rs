@@ -105,6 +105,7 @@ pub fn check(block: &Exponent, design: &Design, options: &Options) -> Result<Rep
             "score to exponential: {} cycles; interval: 1 cycle",
             block.latency()
         )],
+        ..Report::default()
     })
 }
 

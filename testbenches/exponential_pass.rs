@@ -90,6 +90,7 @@ pub fn check(
         words: streams.words(),
         cycles: streams.cycles(),
         notes,
+        ..Report::default()
     })
 }
 

@@ -46,13 +46,15 @@ impl Block for ForkWithPayload {
     }
 }
 
-/// Runs on the row fork's five branches, and on one.
+/// Runs on a branch for each lane of softmax and one more, on the row fork's five branches, and on one.
 ///
 /// # Errors
 /// [`BenchError`]: a tool fails, or a branch gets a wrong word.
-pub fn run(_config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let mut report = check(5, options)?;
-    report.add(check(1, &options.untraced())?);
+pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
+    let mut report = check(config.softmax.lanes + 1, options)?;
+    for corner in [5, 1] {
+        report.add(check(corner, &options.untraced())?);
+    }
     Ok(report)
 }
 

@@ -24,11 +24,29 @@ impl Options {
 }
 
 impl Report {
+    /// What the runs of several designs did and measured.
+    pub fn of(reports: impl IntoIterator<Item = Report>) -> Report {
+        let mut reports = reports.into_iter();
+        let mut all = reports.next().unwrap_or_default();
+        reports.for_each(|report| all.add(report));
+        all
+    }
+
     /// Adds what another design's run did and measured.
     pub fn add(&mut self, other: Report) {
+        self.designs = [self.words_by_design(), other.words_by_design()].concat();
         self.words += other.words;
         self.cycles += other.cycles;
         self.notes.extend(other.notes);
+    }
+
+    /// The words compared of each design.
+    pub fn words_by_design(&self) -> Vec<u64> {
+        if self.designs.is_empty() {
+            vec![self.words]
+        } else {
+            self.designs.clone()
+        }
     }
 
     /// The same without measurements: for designs beside the one that the configuration uses.

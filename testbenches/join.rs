@@ -50,13 +50,15 @@ impl Block for JoinWithPayload {
     }
 }
 
-/// Runs on three branches, and on one.
+/// Runs on a branch for each lane of softmax and one more, on three branches, and on one.
 ///
 /// # Errors
 /// [`BenchError`]: a tool fails, or a joined word is wrong.
-pub fn run(_config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let mut report = check(3, options)?;
-    report.add(check(1, &options.untraced())?);
+pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
+    let mut report = check(config.softmax.lanes + 1, options)?;
+    for corner in [3, 1] {
+        report.add(check(corner, &options.untraced())?);
+    }
     Ok(report)
 }
 
@@ -92,10 +94,12 @@ fn check(branches: usize, options: &Options) -> Result<Report, BenchError> {
         }
     };
     round().at_full_speed(&mut bench, |_| ())?;
-    let steady = bench.source_cycles(inputs[0]) == bench.sink_cycles(output);
-    ensure(steady, || {
+    let left = bench.sink_cycles(output);
+    ensure(bench.source_cycles(inputs[0]) == left, || {
         format!("{}: a word does not pass in its cycle", design.top)
     })?;
+    let steady = left.windows(2).all(|pair| pair[1] - pair[0] == 1);
+    ensure(steady, || format!("{}: the output idles", design.top))?;
     let mut report = Report::default();
     let mut stalls = options.random(2);
     while report.words < options.cases as u64 {

@@ -37,7 +37,7 @@ pub mod row_sum;
 pub mod softmax;
 mod softmax_rows;
 mod spill_register;
-mod sram;
+pub mod sram;
 pub mod streams;
 pub mod use_pass;
 pub mod weights;
@@ -62,8 +62,10 @@ pub struct Options {
 /// What a testbench did and measured.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Words compared with the golden model.
+    /// Words compared with the golden model, of all designs.
     pub words: u64,
+    /// The words of each design where there are several, that of the configuration first.
+    pub designs: Vec<u64>,
     /// Clock cycles simulated.
     pub cycles: u64,
     /// Measured latency, interval and the like, one line each.

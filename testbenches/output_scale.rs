@@ -73,6 +73,7 @@ pub fn check(
             "sum to output: {} cycles; interval: 1 cycle",
             block.latency()
         )],
+        ..Report::default()
     })
 }
 

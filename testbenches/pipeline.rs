@@ -115,7 +115,8 @@ pub fn run_design(
     };
     bench.simulator.reset(2)?;
     let mut report = bench.measure()?;
-    report.words += bench.stream(options.cases)?;
+    report.designs = bench.stream(options.cases)?;
+    report.words += report.designs.iter().sum::<u64>();
     report.cycles = bench.simulator.cycle();
     Ok(report)
 }
@@ -279,8 +280,9 @@ impl Bench<'_> {
         Ok(report)
     }
 
-    /// Sends corners and `cases` random words between idle cycles, resets once on the way, and compares every word.
-    fn stream(&mut self, cases: usize) -> Result<u64, BenchError> {
+    /// Sends corners and `cases` random words between idle cycles, resets once on the way, and compares every word. Returns
+    /// the words of each pipeline.
+    fn stream(&mut self, cases: usize) -> Result<Vec<u64>, BenchError> {
         let mut progress: Vec<Progress> = self
             .pipelines
             .iter()
@@ -317,7 +319,7 @@ impl Bench<'_> {
                 self.simulator.tick()?;
             }
         }
-        Ok(progress.iter().map(|progress| progress.compared).sum())
+        Ok(progress.iter().map(|progress| progress.compared).collect())
     }
 
     /// Resets with idle inputs; no valid flag may be left.

@@ -110,6 +110,7 @@ pub fn check(block: &ProbValue, design: &Design, options: &Options) -> Result<Re
         words: streams.words(),
         cycles: streams.cycles(),
         notes,
+        ..Report::default()
     })
 }
 

@@ -131,6 +131,7 @@ pub fn check(
             "last line to held sums: {} cycles; interval: 1 cycle, also from row to row",
             block.latency()
         )],
+        ..Report::default()
     })
 }
 

@@ -81,6 +81,7 @@ pub fn check(
             design.top,
             element.latency()
         )],
+        ..Report::default()
     })
 }
 

@@ -74,6 +74,7 @@ pub fn check(block: &RowSum, design: &Design, options: &Options) -> Result<Repor
             "last line to sum: {} cycles; interval: 1 cycle, also from row to row",
             block.latency()
         )],
+        ..Report::default()
     })
 }
 

@@ -58,6 +58,7 @@ pub fn check(block: &Softmax, design: &Design, options: &Options) -> Result<Repo
         words: streams.words(),
         cycles: streams.cycles(),
         notes,
+        ..Report::default()
     })
 }
 

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use super::harness::{ensure, start};
 use super::{BenchError, Options, Report};
-use crate::cells::sram::{SinglePortSram, Sram, SramModel};
+use crate::cells::sram::{self, SinglePortSram, Sram, SramModel};
 use crate::config::Config;
 use crate::cosim::{Design, Simulator};
 use crate::hdl::elaborate;
@@ -15,34 +15,36 @@ use crate::hdl::elaborate;
 /// # Errors
 /// [`BenchError`]: a tool fails, a word read is wrong, or a forbidden access goes unseen.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let mut report = Report::default();
+    let mut reports = Vec::new();
     for depth in [config.buffers.key_lines, 3] {
         let two_ports = Sram {
             width: WIDTH,
             depth,
         };
         let design = Design::from(&elaborate(&two_ports));
-        report.add(check(depth, &design, options, two_port_cycle)?);
+        reports.push(check(depth, &design, options)?);
         let one_port = SinglePortSram {
             width: WIDTH,
             depth,
         };
         let design = Design::from(&elaborate(&one_port));
-        report.add(check(depth, &design, &options.untraced(), one_port_cycle)?);
+        reports.push(check(depth, &design, &options.untraced())?);
     }
-    Ok(report)
+    Ok(Report::of(reports))
 }
 
-/// Bits of a word.
-const WIDTH: usize = 19;
+/// Bits of a word that [`check`] expects.
+pub const WIDTH: usize = 19;
 
 /// A write of an address and word, and a read of an address, in one cycle.
 type Accesses = (Option<(usize, u64)>, Option<usize>);
 
-/// Draws the accesses of a cycle and sets the ports for them.
-type Cycle = fn(&mut Simulator, usize, &mut dyn Rng) -> Accesses;
+/// Whether the design writes at a port of its own.
+fn has_two_ports(design: &Design) -> bool {
+    design.port("write_address_i").is_some()
+}
 
-fn two_port_cycle(simulator: &mut Simulator, depth: usize, random: &mut dyn Rng) -> Accesses {
+fn draw(two_ports: bool, depth: usize, random: &mut impl Rng) -> Accesses {
     let write = (
         random.random_range(0..depth),
         random.random_range(0..1 << WIDTH),
@@ -51,31 +53,28 @@ fn two_port_cycle(simulator: &mut Simulator, depth: usize, random: &mut dyn Rng)
     let read = random
         .random_bool(0.6)
         .then(|| random.random_range(0..depth));
-    let read = read.filter(|&address| write.is_none_or(|(written, _)| written != address));
-    set(simulator, "write_enable_i", write.is_some().into());
-    set(
-        simulator,
-        "write_address_i",
-        write.map_or(0, |w| w.0 as u64),
-    );
-    set(simulator, "write_data_i", write.map_or(0, |w| w.1));
-    set(simulator, "read_enable_i", read.is_some().into());
-    set(simulator, "read_address_i", read.unwrap_or(0) as u64);
-    (write, read)
+    let may_read = |address: usize| match write {
+        Some((written, _)) => two_ports && written != address,
+        None => true,
+    };
+    (write, read.filter(|&address| may_read(address)))
 }
 
-fn one_port_cycle(simulator: &mut Simulator, depth: usize, random: &mut dyn Rng) -> Accesses {
-    let address = random.random_range(0..depth);
-    let word = random.random_range(0..1 << WIDTH);
-    let (enable, write) = (random.random_bool(0.8), random.random_bool(0.5));
-    set(simulator, "enable_i", enable.into());
-    set(simulator, "write_i", write.into());
-    set(simulator, "address_i", address as u64);
+/// Sets the ports for the accesses of a cycle. A port that is not enabled shows an access all the same.
+fn drive(simulator: &mut Simulator, (write, read): Accesses) {
+    let (written, word) = write.unwrap_or((0, 0));
+    if has_two_ports(simulator.design()) {
+        set(simulator, "write_enable_i", write.is_some().into());
+        set(simulator, "write_address_i", written as u64);
+        set(simulator, "read_enable_i", read.is_some().into());
+        set(simulator, "read_address_i", read.unwrap_or(0) as u64);
+    } else {
+        let enable = write.is_some() || read.is_some();
+        set(simulator, "enable_i", enable.into());
+        set(simulator, "write_i", read.is_none().into());
+        set(simulator, "address_i", read.unwrap_or(written) as u64);
+    }
     set(simulator, "write_data_i", word);
-    (
-        (enable && write).then_some((address, word)),
-        (enable && !write).then_some(address),
-    )
 }
 
 fn set(simulator: &mut Simulator, port: &str, value: u64) {
@@ -83,43 +82,83 @@ fn set(simulator: &mut Simulator, port: &str, value: u64) {
     simulator.set(port, value);
 }
 
-fn check(
-    depth: usize,
-    design: &Design,
-    options: &Options,
-    draw: Cycle,
-) -> Result<Report, BenchError> {
+/// Runs on one design of `depth` words of [`WIDTH`] bits, which is a wrapper's or a faulty copy of it.
+///
+/// # Errors
+/// As [`run`].
+pub fn check(depth: usize, design: &Design, options: &Options) -> Result<Report, BenchError> {
     let mut simulator = start(design, options)?;
     let output = simulator.port("read_data_o");
     let mut model = SramModel::new(depth);
-    let mut random = options.random(1);
     let mut report = Report::default();
+    report.notes.push(pace(depth, &mut simulator, &mut model)?);
+    let mut random = options.random(1);
     while report.words < options.cases as u64 {
-        let (write, read) = draw(&mut simulator, depth, &mut random);
+        let (write, read) = draw(has_two_ports(design), depth, &mut random);
+        drive(&mut simulator, (write, read));
         simulator.tick()?;
         model.tick(write, read);
-        report.cycles += 1;
         // The word stays on the output until the next read, so it is compared in every cycle.
         if let Some(&expected) = model.read_data() {
             let got = simulator.get(output);
             ensure(got == expected, || {
                 format!(
                     "{}: cycle {}: read {got:#x}, not {expected:#x}",
-                    design.top, report.cycles
+                    design.top,
+                    simulator.cycle()
                 )
             })?;
             report.words += u64::from(read.is_some());
         }
     }
     must_stop(&mut simulator, depth)?;
-    report.notes.push(format!("{}: latency 1", design.top));
+    report.cycles = simulator.cycle();
     Ok(report)
 }
 
+/// Writes a word of its own to every address in consecutive cycles, then reads them all in consecutive cycles: the words
+/// must appear in turn, the first after the documented latency, the others after the documented interval each.
+fn pace(
+    depth: usize,
+    simulator: &mut Simulator,
+    model: &mut SramModel<u64>,
+) -> Result<String, BenchError> {
+    let word = |address: usize| !(address as u64) & ((1 << WIDTH) - 1);
+    let mut access = |simulator: &mut Simulator, accesses: Accesses| {
+        drive(simulator, accesses);
+        model.tick(accesses.0, accesses.1);
+        simulator.tick()
+    };
+    for address in 0..depth {
+        access(simulator, (Some((address, word(address))), None))?;
+    }
+    let output = simulator.port("read_data_o");
+    let first_read = simulator.cycle();
+    let mut appeared = Vec::new();
+    for cycle in 0..depth + PATIENCE {
+        access(simulator, (None, (cycle < depth).then_some(cycle)))?;
+        if appeared.len() < depth && simulator.get(output) == word(appeared.len()) {
+            appeared.push(simulator.cycle() - first_read);
+        }
+    }
+    let expected = (0..depth as u64).map(|address| sram::LATENCY + address * sram::INTERVAL);
+    let expected: Vec<u64> = expected.collect();
+    let top = &simulator.design().top;
+    ensure(appeared == expected, || {
+        format!(
+            "{top}: words read in consecutive cycles appear {appeared:?} cycles after the first read, not {expected:?}"
+        )
+    })?;
+    let (latency, interval) = (sram::LATENCY, sram::INTERVAL);
+    Ok(format!("{top}: latency {latency}, interval {interval}"))
+}
+
+/// Cycles after the last access in which its word may still appear.
+const PATIENCE: usize = 4;
+
 /// A forbidden access ends the simulation: one address written and read at two ports, or one beyond the last word.
 fn must_stop(simulator: &mut Simulator, depth: usize) -> Result<(), BenchError> {
-    let two_ports = simulator.design().port("write_address_i").is_some();
-    let message = if two_ports {
+    let message = if has_two_ports(simulator.design()) {
         for enable in ["write_enable_i", "read_enable_i"] {
             set(simulator, enable, 1);
         }

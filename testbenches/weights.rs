@@ -70,6 +70,7 @@ pub fn check(block: &Weights, design: &Design, options: &Options) -> Result<Repo
             "line to weights: {} cycles; interval: 1 cycle, also from row to row",
             block.latency()
         )],
+        ..Report::default()
     })
 }
 

@@ -5,7 +5,7 @@ use crate::numerics::value_bits;
 
 /// Combinational counts over flags, in log2(lanes) levels of adders.
 ///
-/// - Latency: 0.
+/// - Latency: 0; interval: 1 cycle: there is no clock, and nothing of one choice of flags is left for the next.
 #[derive(Clone, Debug)]
 pub struct PrefixSum {
     /// Flags, at least 1.

@@ -4,8 +4,12 @@
 //! - [`Sram`]: two ports, one that writes and one that reads (1R1W).
 //! - [`SinglePortSram`]: one port that writes or reads (1RW).
 //!
-//! Both read with a latency of 1 cycle, and the word read stays on the output until the next read. They have no
-//! reset; a word is undefined until it is written. Every enabled address must lie below the depth.
+//! - Latency: [`LATENCY`], 1 cycle from a read to its word, which then stays on the output until the next read; a word
+//!   written can be read in the next cycle.
+//! - Interval: [`INTERVAL`], 1 cycle: every port takes an access in every cycle.
+//! - Stalls: none.
+//!
+//! They have no reset; a word is undefined until it is written. Every enabled address must lie below the depth.
 //!
 //! **Reading and writing one address in one cycle is forbidden** at the two-port memory: macros answer differently
 //! (old word, new word, neither). An assertion stops the simulation there. A macro that replaces the body must hold
@@ -41,6 +45,9 @@ pub struct SinglePortSram {
 
 /// Cycles from a read to its word on the output, of every SRAM.
 pub const LATENCY: u64 = 1;
+
+/// Cycles between the accesses of a port, of every SRAM.
+pub const INTERVAL: u64 = 1;
 
 impl Sram {
     /// Bits of an address.

@@ -1,13 +1,14 @@
-//! Faults in stream cells that their benches must find.
+//! Faults in stream cells and memories that their benches must find.
 
 use spatten::cells::arbiter::Arbiter;
 use spatten::cells::banked_fifo::BankedFifo;
 use spatten::cells::fifo::Fifo;
 use spatten::cells::prefix_sum::PrefixSum;
 use spatten::cells::spill_register::SpillRegister;
+use spatten::cells::sram::{SinglePortSram, Sram};
 use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::testbenches::queue::Queue;
-use spatten::testbenches::{Options, arbiter, banked_fifo, prefix_sum, zero_eliminator};
+use spatten::testbenches::{Options, arbiter, banked_fifo, prefix_sum, sram, zero_eliminator};
 
 use super::seeded::{caught, faulty};
 
@@ -92,6 +93,30 @@ fn a_banked_fifo_that_mixes_up_banks_or_loses_cycles_is_found() {
             expected,
         );
     }
+}
+
+#[test]
+fn an_sram_that_is_late_loses_accesses_or_reads_unasked_is_found() {
+    let (depth, width) = (6, sram::WIDTH);
+    let read = "    if (read_enable_i) words_read_q <= words[read_address_i];\n  end\n";
+    let late = "    if (read_enable_i) late_q <= words[read_address_i];\n    words_read_q <= late_q;\n  end\n  \
+                reg [18:0] late_q;\n";
+    for (from, to, expected) in [
+        (read, late, "words read in consecutive cycles appear"),
+        (
+            "if (read_enable_i) words_read_q",
+            "if (read_enable_i & !(words_read_q[1] & words_read_q[0])) words_read_q",
+            "words read in consecutive cycles appear",
+        ),
+        ("if (read_enable_i) words_read_q", "words_read_q", "not"),
+    ] {
+        let block = Sram { width, depth };
+        let design = faulty(&block, "spatten_sram_1r1w", from, to);
+        caught(sram::check(depth, &design, &OPTIONS), &[expected]);
+    }
+    let block = SinglePortSram { width, depth };
+    let design = faulty(&block, "spatten_sram_1rw", "enable_i & write_i", "write_i");
+    caught(sram::check(depth, &design, &OPTIONS), &["not"]);
 }
 
 #[test]
