@@ -1,5 +1,6 @@
 //! `spatten bench` as a script meets it.
 
+use crate::attend::refusals::failing_verilator;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -176,4 +177,20 @@ fn an_unknown_name_is_refused_with_the_list() {
         .stdout("")
         .stderr(words);
     bench(&["-c", "nothing"]).assert().code(2).stdout("");
+}
+
+#[test]
+fn a_missing_or_failing_verilator_has_status_3_and_prints_no_results() {
+    let tools = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let failing = failing_verilator(tools.path());
+    for (path, word) in [("".into(), "scripts/setup"), (failing, "out of ideas")] {
+        bench(&["simulate", "-c", "tiny"])
+            .env("PATH", path)
+            .env("SPATTEN_CACHE", cache.path())
+            .assert()
+            .code(3)
+            .stdout("")
+            .stderr(contains("verilator").and(contains(word)));
+    }
 }

@@ -1,4 +1,4 @@
-//! The stages of the accelerator in dataflow order; a stage's parameters, RTL, golden model and
+//! The stages of the accelerator, whose dataflow the picture shows; a stage's parameters, RTL, golden model and
 //! documentation stand together in its folder.
 //!
 //! ```text

@@ -2,7 +2,7 @@
 
 mod interrupts;
 mod progress;
-mod refusals;
+pub(crate) mod refusals;
 mod results;
 
 use std::collections::BTreeMap;

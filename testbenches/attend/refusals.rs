@@ -319,12 +319,9 @@ fn missing_verilator_has_status_3_and_names_the_script_that_installs_it() {
     assert_eq!(folder.files(), before);
 }
 
-#[test]
-fn failing_verilator_has_status_3_with_its_command_and_last_lines() {
-    let folder = Folder::with(SMALL.to_bytes());
-    let before = folder.files();
-    let tools = tempfile::tempdir().unwrap();
-    let tool = |name, script| fake_tool(tools.path(), name, script);
+/// A PATH on which Verilator tells its version and fails at all else, after a hundred lines.
+pub(crate) fn failing_verilator(tools: &Path) -> std::ffi::OsString {
+    let tool = |name, script| fake_tool(tools, name, script);
     // A compiler whose outputs are empty files; only Verilator's own work fails.
     tool(
         "g++",
@@ -335,9 +332,18 @@ fn failing_verilator_has_status_3_with_its_command_and_last_lines() {
         "case $1 in --version) echo 5.0 ;; --getenv) echo /nowhere ;; \
          *) seq 100; echo 'out of ideas' >&2; exit 7 ;; esac",
     );
-    let mut path = tools.path().as_os_str().to_owned();
+    let mut path = tools.as_os_str().to_owned();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
+    path
+}
+
+#[test]
+fn failing_verilator_has_status_3_with_its_command_and_last_lines() {
+    let folder = Folder::with(SMALL.to_bytes());
+    let before = folder.files();
+    let tools = tempfile::tempdir().unwrap();
+    let path = failing_verilator(tools.path());
     let cache = tempfile::tempdir().unwrap();
     let output = folder
         .attend("--out out.safetensors")
@@ -352,4 +358,28 @@ fn failing_verilator_has_status_3_with_its_command_and_last_lines() {
     ];
     assert_refused(&output, 3, &words);
     assert_eq!(folder.files(), before);
+}
+
+/// What stands in the output file was written whole before the results are printed.
+#[test]
+fn results_that_cannot_be_printed_have_status_3_and_leave_the_output_whole() {
+    let folder = Folder::with(SMALL.to_bytes());
+    let arguments = "--engine golden --out printed.safetensors";
+    assert!(folder.attend(arguments).output().unwrap().status.success());
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let assembled = folder.attend("--engine golden --out full.safetensors");
+    let output = std::process::Command::new(assembled.get_program())
+        .args(assembled.get_args())
+        .current_dir(assembled.get_current_dir().unwrap_or(Path::new(".")))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"));
+    let files = folder.files();
+    let file = |name: &str| files.iter().find(|(file, _)| file.ends_with(name)).unwrap();
+    assert_eq!(file("full.safetensors").1, file("printed.safetensors").1);
 }

@@ -143,7 +143,7 @@ fn widths_of_signed_comparisons(preset: &str) -> BTreeSet<usize> {
 /// with it.
 #[test]
 fn verilator_compares_signed_words_at_their_full_width() {
-    for preset in ["tiny", "odd"] {
+    for preset in ["tiny", "odd", "eighth"] {
         let config = Config::load(preset, &[]).unwrap();
         let dot_bits = AttentionCore::new(&config).formats.dot_bits();
         // Only dot products are compared: for the maximum.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::attend::refusals::failing_verilator;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
@@ -177,6 +178,18 @@ fn a_missing_verilator_has_status_3_and_is_named() {
         .assert()
         .code(3)
         .stderr(contains("verilator").and(contains("scripts/setup")));
+}
+
+#[test]
+fn a_failing_verilator_has_status_3_and_its_last_lines() {
+    let tools = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    verify(&["--block", "weights", "--cases", "5"])
+        .env("PATH", failing_verilator(tools.path()))
+        .env("SPATTEN_CACHE", cache.path())
+        .assert()
+        .code(3)
+        .stderr(contains("verilator --cc").and(contains("out of ideas")));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct Entry {
     pub slope: i64,
 }
 
-/// The 64 entries, computed once.
+/// The entries, computed once.
 ///
 /// 2^-x is convex, so a chord between two exact points lies above the curve, most in its middle: by
 /// `h^2/8 * f''` = `2^-x * (ln 2 / 64)^2 / 8`. Lowering both ends of every chord by half of that centres the

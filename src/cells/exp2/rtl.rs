@@ -1,6 +1,8 @@
 //! The exponential table unit in hardware.
 
-use super::golden::{POSITION_BITS, SLOPE_BITS, TABLE_INDEX_BITS, VALUE_BITS, table};
+use super::golden::{
+    POSITION_BITS, SLOPE_BITS, TABLE_ENTRIES, TABLE_INDEX_BITS, VALUE_BITS, table,
+};
 use crate::cells::delay::{delay, delay_flag};
 use crate::cells::multiplier::Multiplier;
 use crate::hdl::{About, Block, Builder, Ty};
@@ -34,10 +36,11 @@ impl Block for Exp2 {
 
     fn about(&self) -> About {
         About {
-            purpose: "Exponential table unit: e = 2^-x.\n\
-                      A table of 64 lines over one octave, then a right shift by the integer part of x, rounded\n\
-                      half up. The table is computed in src/cells/exp2/golden.rs."
-                .into(),
+            purpose: format!(
+                "Exponential table unit: e = 2^-x.\n\
+                 A table of {TABLE_ENTRIES} lines over one octave, then a right shift by the integer part of x, rounded\n\
+                 half up. The table is computed in src/cells/exp2/golden.rs."
+            ),
             parameters: vec![("latency", format!("{} cycles", Self::LATENCY))],
             source: file!(),
         }
