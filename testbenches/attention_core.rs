@@ -263,13 +263,15 @@ impl Layer {
     }
 }
 
-/// Per head dimension: the longest rows, a single key, rows without live keys, and grouped queries.
+/// Per head dimension: the longest rows, a single key, rows without live keys, grouped queries, and heads of one row each,
+/// which stream through the buffers as in generation.
 fn corners(core: &AttentionCore, random: &mut ChaCha8Rng) -> Vec<LayerOperands> {
     let mut layers = Vec::new();
     for &head_dim in &core.shape.head_dims {
         let longest = core.keys_per_row;
         for (heads, kv_heads, queries, keys, live) in [
             (1, 1, 1, 1, vec![1]),
+            (6, 6, 1, longest, vec![longest]),
             (2, 2, 3, longest, vec![longest, 0, longest]),
             (4, 2, 2, longest, vec![0, 1]),
             (3, 1, longest, longest, live_keys(longest, longest, true)),

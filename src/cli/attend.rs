@@ -76,7 +76,7 @@ The attention is dense: every head and token takes part. Errors are absolute, ov
 
 FILE of --out holds out [layers, heads, queries, d] float32, in the tensors' units, and the flags kept_tokens
 [layers, keys] and kept_heads [layers, heads] uint8; with --layer it has that layer only. The engines rtl and
-golden write identical bytes.
+golden write identical bytes. It is whole before results are printed.
 
 JSON holds the max/mean error; figures that the engine does not have, such as cycles of golden, are null.";
 

@@ -2,11 +2,12 @@
 
 use crate::cells::reciprocal::golden::Reciprocal;
 use crate::numerics::{
-    HEAD_SCORE_BITS, PROBABILITY_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT, round_shift_right,
+    HEAD_SCORE_BITS, PROBABILITY_BITS, RECIPROCAL_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT,
+    round_shift_right,
 };
 
-/// Bits dropped from `ev * r` beside those of k: 1.0 is 2^16 of a weight, and r has 18 fraction bits.
-const PROBABILITY_SHIFT: u32 = 2;
+/// Bits dropped from `weight * r` beside those of k: the fraction bits that r has beyond those of p.
+const PROBABILITY_SHIFT: u32 = (RECIPROCAL_BITS - PROBABILITY_BITS) as u32;
 
 /// A head's step of V as the accumulator takes it: a factor of mantissa * 2^-shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
