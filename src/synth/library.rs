@@ -58,8 +58,11 @@ impl CellLibrary {
     /// The one Liberty file of a folder, or the one of the standard cells at the typical corner.
     fn in_folder(folder: &Path) -> Result<CellLibrary, SynthError> {
         let entries = fs::read_dir(folder).map_err(|source| SynthError::folder(folder, source))?;
+        // Reading a pipe or a device might never end.
         let mut files: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .flatten()
+            .filter(|entry| entry.path().is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
             .filter(|file| file.ends_with(".lib"))
             .collect();
         if files.len() > 1 {
@@ -134,6 +137,19 @@ mod tests {
     #[test]
     fn a_folder_without_a_library_is_refused() {
         let folder = tempfile::tempdir().unwrap();
+        let error = CellLibrary::find(folder.path().to_str()).unwrap_err();
+        assert!(
+            matches!(error, SynthError::LibertyFiles { count: 0, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_or_socket_called_like_a_library_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a.lib")).unwrap();
+        let socket = folder.path().join("b.lib");
+        let _held = std::os::unix::net::UnixListener::bind(socket).unwrap();
         let error = CellLibrary::find(folder.path().to_str()).unwrap_err();
         assert!(
             matches!(error, SynthError::LibertyFiles { count: 0, .. }),

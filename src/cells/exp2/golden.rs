@@ -28,10 +28,10 @@ pub const ONE: i64 = ((1 << WEIGHT_BITS) - 1) << WEIGHT_SHIFT;
 /// The number 1.0 in the format of the table's values.
 const TABLE_ONE: i64 = ONE >> (EXPONENTIAL_BITS - VALUE_BITS);
 
-/// One entry of the table: the line `value - slope * position / 64` over 1/64 of an octave.
+/// One entry of the table, of n = [`TABLE_ENTRIES`]: a line over 1/n of an octave, from `value` down by `slope`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// 2^-(index/64), balanced, u18.
+    /// 2^-(index/n), balanced, u18.
     pub value: i64,
     /// This entry's value minus the next one's, u12.
     pub slope: i64,
@@ -40,7 +40,7 @@ pub struct Entry {
 /// The entries, computed once.
 ///
 /// 2^-x is convex, so a chord between two exact points lies above the curve, most in its middle: by
-/// `h^2/8 * f''` = `2^-x * (ln 2 / 64)^2 / 8`. Lowering both ends of every chord by half of that centres the
+/// `h^2/8 * f''` = `2^-x * (ln 2 / n)^2 / 8`, with n = [`TABLE_ENTRIES`]. Lowering both ends of every chord by half of that centres the
 /// error around zero. The first value stays exact, because x = 0 must give exactly [`ONE`], and the value
 /// after the last entry stays exactly half of it, so that neighbouring octaves meet.
 pub fn table() -> &'static [Entry; TABLE_ENTRIES] {
