@@ -141,8 +141,8 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(stage.packer()));
     blocks.push(Box::new(core.prob_value().unpacker()));
     for buffer in [core.key_buffer(), core.value_buffer()] {
-        blocks.push(Box::new(buffer.ring().column()));
-        blocks.push(Box::new(buffer.ring()));
+        blocks.push(Box::new(buffer.ring.column()));
+        blocks.push(Box::new(buffer.ring.clone()));
         blocks.push(Box::new(buffer));
     }
     blocks.push(Box::new(stage.element()));

@@ -30,6 +30,7 @@ pub mod engine;
 pub mod golden;
 pub mod handoff;
 pub mod hdl;
+mod input;
 pub mod numerics;
 pub mod perf;
 pub mod synth;

@@ -1,11 +1,12 @@
 //! `spatten bench` as a script meets it.
 
-use crate::attend::refusals::failing_verilator;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value as Json;
 use spatten::workload::synthetic::{RowKind, SyntheticAttention};
+
+use crate::fake_tools::failing_verilator;
 
 const MODEL: SyntheticAttention = SyntheticAttention {
     layers: 2,

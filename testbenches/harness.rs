@@ -100,6 +100,23 @@ pub fn random_stalls(random: &mut impl Rng) -> Stalls {
     }
 }
 
+/// An error unless each of the `cycles` comes `interval` after the one before; `what` names one of their words.
+///
+/// # Errors
+/// [`BenchError::Mismatch`] with the first word that comes early or late.
+pub fn ensure_interval(what: &str, cycles: &[u64], interval: u64) -> Result<(), BenchError> {
+    for (word, pair) in cycles.windows(2).enumerate() {
+        let gap = pair[1] - pair[0];
+        ensure(gap == interval, || {
+            format!(
+                "{what} {} follows after {gap} cycles, not {interval}",
+                word + 1
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// An error with `message` unless a documented figure `holds`.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::harness::{Round, ensure, start};
+use super::harness::{Round, ensure, ensure_interval, start};
 use super::{BenchError, Options, Report};
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
@@ -189,15 +189,7 @@ fn full_speed(
 
     let group = packer.shape.vectors_per_line(level);
     let interval = group.div_ceil(packer.lanes) as u64;
-    for (word, pair) in taken.windows(2).enumerate() {
-        ensure(pair[1] - pair[0] == interval, || {
-            format!(
-                "{packer:?}: group {} follows after {} cycles, not {interval}",
-                word + 1,
-                pair[1] - pair[0]
-            )
-        })?;
-    }
+    ensure_interval(&format!("{packer:?}: group"), taken, interval)?;
     // The group that completes each line: the line's last lane, counted within its row.
     let mut line = 0;
     let mut first_group = 0;

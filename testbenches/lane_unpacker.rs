@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rand::{Rng, RngExt};
 
-use super::harness::{Round, ensure, start};
+use super::harness::{Round, ensure, ensure_interval, start};
 use super::{BenchError, Options, Report};
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
@@ -230,15 +230,7 @@ fn full_speed(
         .shape
         .vectors_per_line(level)
         .div_ceil(unpacker.lanes) as u64;
-    for (group, pair) in left.windows(2).enumerate() {
-        ensure(pair[1] - pair[0] == interval, || {
-            format!(
-                "{unpacker:?}: group {} follows after {} cycles, not {interval}",
-                group + 1,
-                pair[1] - pair[0]
-            )
-        })?;
-    }
+    ensure_interval(&format!("{unpacker:?}: group"), left, interval)?;
     // A row's last line is used up with its last group.
     let (mut lines, mut groups) = (0, 0);
     for row in &rows {

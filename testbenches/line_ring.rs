@@ -4,50 +4,40 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::harness::{ensure, random_stalls, start};
-use super::kv_buffer::{Head, random_heads};
+use super::harness::{ensure, ensure_interval, random_stalls, start};
+use super::kv_buffer::{Head, Rows, random_heads, random_line, row_and_line};
 use super::{BenchError, Options, Report};
-use crate::accelerator::kv_buffer::golden::{BufferRow, ReadLine, read};
-use crate::accelerator::kv_buffer::{LineBuffer, LineRing};
+use crate::accelerator::kv_buffer::LineRing;
+use crate::accelerator::kv_buffer::golden::{ReadLine, read};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Bench, Design, Field, PortId, SinkId, SourceId, Stalls};
 use crate::hdl::elaborate;
 
-/// Runs on the ring of the K buffer.
+/// Runs on the ring of the K ring.
 ///
 /// # Errors
 /// [`BenchError`]: a tool fails, or RTL and golden model differ.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let buffer = AttentionCore::new(config).key_buffer();
-    check(&buffer, &Design::from(&elaborate(&buffer.ring())), options)
+    let ring = AttentionCore::new(config).key_buffer().ring;
+    check(&ring, &Design::from(&elaborate(&ring)), options)
 }
 
-/// Runs on one design, which is the ring of `buffer` or a faulty copy of it.
+/// Runs on one design, which is the ring's or a faulty copy of it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn check(
-    buffer: &LineBuffer,
-    design: &Design,
-    options: &Options,
-) -> Result<Report, BenchError> {
+pub fn check(ring: &LineRing, design: &Design, options: &Options) -> Result<Report, BenchError> {
     let mut bench = Bench::new(start(design, options)?, options.seed);
-    let ports = Ports::find(buffer, &mut bench);
+    let ports = Ports::find(ring, &mut bench);
     let mut random = options.random(1);
     let mut report = Report::default();
-    for level in buffer.shape.levels() {
-        streaming(
-            buffer,
-            &mut bench,
-            &ports,
-            level,
-            (&mut random, options.seed),
-        )?;
+    for level in ring.shape.levels() {
+        streaming(ring, &mut bench, &ports, level, (&mut random, options.seed))?;
     }
     while report.words < options.cases as u64 {
-        let heads = random_heads(buffer, &mut random);
-        let mut fills = Fills::new(buffer, &heads, &mut random);
+        let heads = random_heads(ring, &mut random);
+        let mut fills = Fills::new(ring, &heads, &mut random);
         fills.eagerness = [0.05, 0.3, 1.0][random.random_range(0..3)];
         fills.shuffles = true;
         let mut stalls = || random_stalls(&mut random);
@@ -64,15 +54,15 @@ pub fn check(
 
 /// Heads of one row each, filled without pause: a line enters and a line leaves in every cycle.
 fn streaming(
-    buffer: &LineBuffer,
+    ring: &LineRing,
     bench: &mut Bench,
     ports: &Ports,
     level: usize,
     (random, seed): (&mut impl Rng, u64),
 ) -> Result<(), BenchError> {
-    let keys = buffer
+    let keys = ring
         .keys_per_row
-        .min(buffer.lines / 2 * buffer.shape.vectors_per_line(level));
+        .min(ring.lines / 2 * ring.shape.vectors_per_line(level));
     let heads: Vec<Head> = (0..20)
         .map(|_| Head {
             level,
@@ -80,17 +70,11 @@ fn streaming(
             live: vec![keys],
         })
         .collect();
-    let mut fills = Fills::new(buffer, &heads, random);
+    let mut fills = Fills::new(ring, &heads, random);
     ports.stall(bench, &mut || Stalls::NONE);
     fills.round(bench, ports, seed)?;
     let lines = bench.sink_cycles(ports.line);
-    for (line, pair) in lines.windows(2).enumerate() {
-        ensure(pair[1] - pair[0] == 1, || {
-            let gap = pair[1] - pair[0];
-            format!("{buffer:?}: line {} follows after {gap} cycles", line + 1)
-        })?;
-    }
-    Ok(())
+    ensure_interval(&format!("{ring:?}: line"), lines, 1)
 }
 
 struct Ports {
@@ -104,24 +88,15 @@ struct Ports {
 }
 
 impl Ports {
-    fn find(buffer: &LineBuffer, bench: &mut Bench) -> Self {
-        let shape = &buffer.shape;
-        let element = Field::signed("data", buffer.element_bits);
-        let half_bits = buffer.ring().column().half_bits();
+    fn find(ring: &LineRing, bench: &mut Bench) -> Self {
+        let shape = &ring.shape;
+        let element = Field::signed("data", ring.element_bits);
+        let half_bits = ring.column().half_bits();
         let fill_fields = [
             Field::unsigned("half", half_bits),
-            element.clone().lanes(shape.min_dim()),
+            element.lanes(shape.min_dim()),
         ];
-        let row_fields = buffer.row_fields();
-        let row_fields: Vec<Field> = row_fields
-            .iter()
-            .map(|field| Field::unsigned(&field.name, field.ty.width))
-            .collect();
-        let line_fields = [
-            element.lanes(shape.multipliers),
-            Field::unsigned("live", 1).lanes(shape.chunks()),
-            Field::unsigned("last", 1),
-        ];
+        let (row, line) = row_and_line(ring, bench);
         Ports {
             allocate_valid: bench.simulator().port("allocate_valid_i"),
             allocate_ready: bench.simulator().port("allocate_ready_o"),
@@ -129,8 +104,8 @@ impl Ports {
             fills: (0..shape.chunks())
                 .map(|c| LineRing::fill_names(c).map(|name| bench.source(&name, &fill_fields)))
                 .collect(),
-            row: bench.source("row", &row_fields),
-            line: bench.sink("line", &line_fields),
+            row,
+            line,
         }
     }
 
@@ -145,7 +120,7 @@ impl Ports {
 
 /// The lines of some heads on their way into the ring, and what must leave it.
 struct Fills<'a> {
-    buffer: &'a LineBuffer,
+    ring: &'a LineRing,
     /// Elements of every line.
     lines: Vec<Vec<i64>>,
     /// Of every line, the columns that hold keys: the others are never filled.
@@ -161,10 +136,10 @@ struct Fills<'a> {
 }
 
 impl<'a> Fills<'a> {
-    fn new(buffer: &'a LineBuffer, heads: &[Head], random: &mut impl Rng) -> Self {
-        let shape = &buffer.shape;
+    fn new(ring: &'a LineRing, heads: &[Head], random: &mut impl Rng) -> Self {
+        let shape = &ring.shape;
         let mut fills = Fills {
-            buffer,
+            ring,
             lines: Vec::new(),
             columns: Vec::new(),
             rows: Vec::new(),
@@ -173,39 +148,25 @@ impl<'a> Fills<'a> {
             shuffles: false,
             random: ChaCha8Rng::seed_from_u64(random.random()),
         };
-        let mut rows = Vec::new();
-        let mut places = Vec::new();
-        for (index, head) in heads.iter().enumerate() {
+        for head in heads {
             let per_line = shape.vectors_per_line(head.level);
             for line in 0..head.lines(shape) {
                 let vectors = (head.keys - line * per_line).min(per_line);
                 fills.columns.push((0..vectors << head.level).collect());
-                let bound = 1i64 << (buffer.element_bits - 1);
-                let elements = (0..shape.multipliers).map(|_| random.random_range(-bound..bound));
-                fills.lines.push(elements.collect());
-            }
-            for (row, &live) in head.live.iter().enumerate() {
-                let is_last = row + 1 == head.live.len();
-                rows.push(BufferRow {
-                    level: head.level,
-                    live,
-                    release: is_last.then_some(head.keys),
-                });
-                fills.rows.push(vec![
-                    head.level as i64,
-                    live as i64,
-                    i64::from(is_last),
-                    head.keys as i64,
-                ]);
-                let place = format!("head {index} at level {}, row {row}", head.level);
-                places.push((place, 1 << head.level));
+                fills.lines.push(random_line(ring, random));
             }
         }
-        for (lines, (place, chunks)) in read(shape, &rows).into_iter().zip(places) {
+        let rows = Rows::of(ring, heads, random);
+        for (lines, (row, place)) in read(shape, &rows.rows)
+            .into_iter()
+            .zip(rows.rows.iter().zip(rows.places))
+        {
             let named = lines.into_iter().enumerate();
-            let named = named.map(|(index, line)| (format!("{place}, line {index}"), chunks, line));
+            let named =
+                named.map(|(index, line)| (format!("{place}, line {index}"), 1 << row.level, line));
             fills.expected.extend(named);
         }
+        fills.rows = rows.words;
         fills
     }
 
@@ -217,6 +178,7 @@ impl<'a> Fills<'a> {
         let chunk_words: usize = self.columns.iter().map(Vec::len).sum();
         let limit = 2000 + 200 * (self.expected.len() + chunk_words) as u64;
         let mut allocated = 0;
+        let mut waits = false;
         let mut pool: Vec<(usize, usize)> = Vec::new();
         bench.run_driving(limit, |bench| {
             // Chunks of lines that were taken into use in an earlier cycle.
@@ -231,8 +193,9 @@ impl<'a> Fills<'a> {
                     pool.push((line, column));
                 }
             }
-            let offers =
-                allocated < self.lines.len() && self.random.random_bool(self.eagerness.max(0.3));
+            // An offer stands until it is taken.
+            let more = allocated < self.lines.len();
+            let offers = waits || (more && self.random.random_bool(self.eagerness.max(0.3)));
             let simulator = bench.simulator();
             simulator.set(ports.allocate_valid, u64::from(offers));
             if offers {
@@ -240,11 +203,13 @@ impl<'a> Fills<'a> {
                 let flags = flags.fold(0u64, |flags, column| flags | 1 << column);
                 simulator.set(ports.allocate_columns, flags);
             }
-            if offers && simulator.get(ports.allocate_ready) == 1 {
+            let taken = offers && simulator.get(ports.allocate_ready) == 1;
+            if taken {
                 let columns = self.columns[allocated].iter();
                 pool.extend(columns.map(|&column| (allocated, column)));
                 allocated += 1;
             }
+            waits = offers && !taken;
         })?;
         self.compare(bench.collected(ports.line), seed)?;
         Ok(self.expected.len())
@@ -252,8 +217,8 @@ impl<'a> Fills<'a> {
 
     /// The fill of a chunk.
     fn fill(&self, ports: &Ports, line: usize, column: usize) -> (SourceId, Vec<i64>) {
-        let at = line % self.buffer.lines;
-        let elements = self.buffer.shape.min_dim();
+        let at = line % self.ring.lines;
+        let elements = self.ring.shape.min_dim();
         let chunk = &self.lines[line][column * elements..][..elements];
         let mut word = vec![(at / 2) as i64];
         word.extend(chunk);
@@ -262,7 +227,7 @@ impl<'a> Fills<'a> {
 
     /// Flags and live vectors must be right; other vectors are undefined.
     fn compare(&self, got: &[i64], seed: u64) -> Result<(), BenchError> {
-        let shape = &self.buffer.shape;
+        let shape = &self.ring.shape;
         let width = shape.multipliers + shape.chunks() + 1;
         for ((place, chunks, expected), got) in self.expected.iter().zip(got.chunks(width)) {
             let (data, flags) = got.split_at(shape.multipliers);

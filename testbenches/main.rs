@@ -7,6 +7,7 @@ mod benchmarks;
 mod cli;
 mod committed_output;
 mod cosim;
+mod fake_tools;
 mod fetch_model;
 mod generate;
 mod golden;

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::harness::{Round, ensure, start};
+use super::harness::{Round, ensure, ensure_interval, start};
 use super::{BenchError, Options, Report};
 use crate::accelerator::query_key::QueryKey;
 use crate::accelerator::query_key::golden::{row_maximum, score_row};
@@ -404,15 +404,8 @@ fn full_speed(
     } else {
         ("line", lines)
     };
-    for (word, pair) in cycles.windows(2).enumerate() {
-        ensure(pair[1] - pair[0] == 1, || {
-            format!(
-                "{stage:?}, level {level}: `{stream}` word {} follows after {} cycles",
-                word + 1,
-                pair[1] - pair[0]
-            )
-        })?;
-    }
+    let what = format!("{stage:?}, level {level}: `{stream}` word");
+    ensure_interval(&what, cycles, 1)?;
     let (mut line, mut score) = (0, 0);
     for (row, length) in lengths.iter().enumerate() {
         line += length;

@@ -1,6 +1,6 @@
 //! The attention core: K and V buffers, `query_key`, `softmax` and `prob_value`, joined by streams.
 
-use super::kv_buffer::{LineBuffer, LineColumn};
+use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
 use super::prob_value::ProbValue;
 use super::query_key::QueryKey;
 use super::shape::ArrayShape;
@@ -68,20 +68,22 @@ impl AttentionCore {
 
     /// The K buffer.
     pub fn key_buffer(&self) -> LineBuffer {
-        LineBuffer {
-            shape: self.shape.clone(),
-            element_bits: self.formats.key_bits,
-            lines: self.key_lines.next_multiple_of(LineColumn::BANKS),
-            keys_per_row: self.keys_per_row,
-        }
+        self.line_buffer(self.formats.key_bits, self.key_lines)
     }
 
     /// The V buffer.
     pub fn value_buffer(&self) -> LineBuffer {
+        self.line_buffer(self.formats.value_bits, self.value_lines)
+    }
+
+    fn line_buffer(&self, element_bits: usize, lines: usize) -> LineBuffer {
         LineBuffer {
-            element_bits: self.formats.value_bits,
-            lines: self.value_lines.next_multiple_of(LineColumn::BANKS),
-            ..self.key_buffer()
+            ring: LineRing {
+                shape: self.shape.clone(),
+                element_bits,
+                lines: lines.next_multiple_of(LineColumn::BANKS),
+                keys_per_row: self.keys_per_row,
+            },
         }
     }
 
@@ -120,7 +122,7 @@ impl AttentionCore {
     /// Fields of the `row` channel.
     pub fn row_fields(&self) -> Vec<Field> {
         let mut fields = self.query_key().row_fields();
-        let of_buffer = self.key_buffer().row_fields();
+        let of_buffer = self.key_buffer().ring.row_fields();
         fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
         fields.extend(self.softmax().scale_fields());
         fields

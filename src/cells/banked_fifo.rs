@@ -23,7 +23,7 @@
 //!   With a ring of one line more than whole rows, a full one would be read and written by turns.
 //! - Limits: at least four banks, as a read is under way for two cycles before its word can move on.
 
-use crate::cells::fifo::{count, ring_pointer};
+use crate::cells::counter::{count, ring_pointer};
 use crate::cells::sram::SinglePortSram;
 use crate::hdl::{About, Block, Builder, Field, Sig};
 use crate::numerics::{index_bits, log2_exact, value_bits};

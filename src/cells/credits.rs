@@ -3,6 +3,7 @@
 //! A fixed-latency pipeline ends in a FIFO; a word may enter only when a place for it is left, so that the pipeline
 //! needs no stall. The sender takes a credit with each word, the FIFO's reader gives it back.
 
+use crate::cells::counter::count;
 use crate::hdl::{Builder, Reg, Sig};
 use crate::numerics::value_bits;
 
@@ -47,11 +48,6 @@ impl<'m> Credits<'m> {
     /// Closes the count: `take` only where a place is available, `give` only for a place taken.
     #[track_caller]
     pub fn count(&self, take: Sig<'m>, give: Sig<'m>) {
-        let width = self.used.width();
-        let one = self.m.lit(1, width);
-        let up = self.used.wrapping_add(one);
-        let down = self.used.wrapping_sub(one);
-        let changed = take.select(up, down);
-        self.used.next_when(take ^ give, changed);
+        count(self.m, self.used, take, give);
     }
 }

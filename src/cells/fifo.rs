@@ -9,8 +9,9 @@
 //! - Limits: the read multiplexer grows with the depth; deeper than some 16 words use
 //!   [`BankedFifo`](crate::cells::banked_fifo::BankedFifo).
 
-use crate::hdl::{About, Block, Builder, Field, Reg, Sig};
-use crate::numerics::{index_bits, value_bits};
+use crate::cells::counter::{count, ring_pointer};
+use crate::hdl::{About, Block, Builder, Field};
+use crate::numerics::value_bits;
 use crate::{net, reg};
 
 /// A queue of `depth` words of `width` bits.
@@ -108,34 +109,4 @@ impl Block for Fifo {
         };
         out.drive(valid, &[("data", head)]);
     }
-}
-
-/// `count` goes up where only `more` is one, down where only `less` is.
-pub(crate) fn count<'m>(m: &'m Builder, count: Reg<'m>, more: Sig<'m>, less: Sig<'m>) {
-    let one = m.lit(1, count.width());
-    let changed = more.select(count.wrapping_add(one), count.wrapping_sub(one));
-    count.next_when(more ^ less, changed);
-}
-
-/// A register that counts 0, 1, ..., depth - 1, 0, ... where `step` is one.
-pub(crate) fn ring_pointer<'m>(
-    m: &'m Builder,
-    name: &str,
-    depth: usize,
-    step: Sig<'m>,
-    doc: &str,
-) -> Sig<'m> {
-    let pointer = m.register(name, index_bits(depth), Some(0), doc);
-    pointer.next_when(step, ring_next(m, *pointer, depth));
-    *pointer
-}
-
-/// The place after `place` in a ring of `depth`.
-pub(crate) fn ring_next<'m>(m: &'m Builder, place: Sig<'m>, depth: usize) -> Sig<'m> {
-    let bits = place.width();
-    let following = place.wrapping_add(m.lit(1, bits));
-    if depth.is_power_of_two() && depth > 1 {
-        return following;
-    }
-    place.is(depth as u64 - 1).select(m.lit(0, bits), following)
 }

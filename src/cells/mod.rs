@@ -1,7 +1,7 @@
 //! Reusable parts of the accelerator's stages, each with its golden model, latency and interval.
 //!
 //! - between stages: [`spill_register`], [`fifo`], [`banked_fifo`], [`fork`], [`join`], [`arbiter`]
-//! - within a stage: [`credits`], [`delay`], [`lane_packer`], [`lane_unpacker`]
+//! - within a stage: `counter`, [`credits`], [`delay`], [`lane_packer`], [`lane_unpacker`]
 //! - arithmetic: [`multiplier`], [`divider`], [`reciprocal`], [`exp2`], [`adder_tree`], [`max_tree`], [`popcount`],
 //!   [`prefix_sum`], [`zero_eliminator`]
 //! - memory: [`sram`]
@@ -12,6 +12,7 @@
 pub mod adder_tree;
 pub mod arbiter;
 pub mod banked_fifo;
+pub(crate) mod counter;
 pub mod credits;
 pub mod delay;
 pub mod divider;

@@ -4,8 +4,7 @@
 //! stops at the first mistake: here every mistake is found, with its line.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fields::{self, FIELDS, Kind, Value};
 use super::{Config, ConfigError, Origin, Problem, rules};
+use crate::input::{self, NotOpened};
 
 /// Larger files are no configurations.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -29,21 +29,15 @@ pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
         path: path.display().to_string(),
         reason,
     };
-    let cannot_read =
-        |error: io::Error| unreadable(format!("{error}; name a readable TOML file or a preset"));
-    let metadata = fs::metadata(path).map_err(cannot_read)?;
-    if metadata.is_dir() {
-        return Err(unreadable(
-            "is a folder; name a TOML file or a preset".into(),
-        ));
-    }
-    // Opening a pipe may wait for a writer for ever.
-    if !metadata.is_file() {
-        return Err(unreadable(
-            "is not a regular file; name a TOML file on disk or a preset".into(),
-        ));
-    }
-    let file = File::open(path).map_err(cannot_read)?;
+    let file = input::open(path).map_err(|why| {
+        unreadable(match why {
+            NotOpened::Folder => "is a folder; name a TOML file or a preset".into(),
+            NotOpened::NotRegular => {
+                "is not a regular file; name a TOML file on disk or a preset".into()
+            }
+            NotOpened::Io(error) => format!("{error}; name a readable TOML file or a preset"),
+        })
+    })?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)

@@ -1,13 +1,13 @@
 //! Attention tensors of a user's model, read from a safetensors file (command line, `attend`).
 
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 pub use super::tensor_error::{TensorError, TensorProblem};
+use crate::input::{self, NotOpened};
 
 /// A float32 tensor of four axes: layer, head, row (a query or key), element of the head dimension.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,15 +242,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TensorProblem> {
         io::ErrorKind::NotFound => TensorProblem::Missing,
         _ => TensorProblem::Unreadable(error),
     };
-    let metadata = fs::metadata(path).map_err(of_io)?;
-    if metadata.is_dir() {
-        return Err(TensorProblem::Folder);
-    }
-    // A device or pipe may never end.
-    if !metadata.is_file() {
-        return Err(TensorProblem::NotRegular);
-    }
-    fs::read(path).map_err(of_io)
+    let mut file = input::open(path).map_err(|why| match why {
+        NotOpened::Folder => TensorProblem::Folder,
+        NotOpened::NotRegular => TensorProblem::NotRegular,
+        NotOpened::Io(error) => of_io(error),
+    })?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(of_io)?;
+    Ok(bytes)
 }
 
 /// A safetensors file taken apart: an 8-byte header length, the header (JSON), the data.

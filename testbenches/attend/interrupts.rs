@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use spatten::workload::synthetic::SyntheticAttention;
 
-use super::refusals::fake_tool;
 use super::{Folder, SMALL, succeed};
+use crate::fake_tools::{fake_tool, path_with};
 
 /// Half a minute of work for the golden model at `spatten`.
 const LONG_FOR_GOLDEN: SyntheticAttention = SyntheticAttention {
@@ -34,16 +34,13 @@ const LONG_FOR_RTL: SyntheticAttention = SyntheticAttention {
 
 /// Starts `attend`; `path` comes before the other folders of PATH.
 fn start(folder: &Folder, config: &str, engine: &str, path: &Path) -> Child {
-    let mut folders = path.as_os_str().to_owned();
-    folders.push(":");
-    folders.push(std::env::var_os("PATH").unwrap());
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("spatten"));
     command
         .args(["attend", "-c", config, "--tensors"])
         .arg(folder.tensors())
         .args(["--engine", engine, "--out"])
         .arg(folder.path("out.safetensors"))
-        .env("PATH", folders)
+        .env("PATH", path_with(path))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -2,7 +2,7 @@
 
 mod interrupts;
 mod progress;
-pub(crate) mod refusals;
+mod refusals;
 mod results;
 
 use std::collections::BTreeMap;

@@ -1,13 +1,14 @@
 //! What `attend` refuses: exit status, message, and that nothing is written.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use safetensors::Dtype;
 use spatten::workload::synthetic::SyntheticAttention;
 
 use super::{Folder, SMALL, assert_refused};
+use crate::fake_tools::failing_verilator;
 use crate::tensors::TensorFile;
 
 /// Runs `attend` with `--out` in the folder, which must refuse and leave the folder as it was.
@@ -297,13 +298,6 @@ fn stored_widths_that_do_not_exist_are_refused_with_those_that_do() {
     }
 }
 
-/// Puts a shell script in the place of a tool.
-pub(super) fn fake_tool(folder: &Path, name: &str, script: &str) {
-    let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 #[test]
 fn missing_verilator_has_status_3_and_names_the_script_that_installs_it() {
     let folder = Folder::with(SMALL.to_bytes());
@@ -317,25 +311,6 @@ fn missing_verilator_has_status_3_and_names_the_script_that_installs_it() {
         &["`verilator`", "No such file", "scripts/setup"],
     );
     assert_eq!(folder.files(), before);
-}
-
-/// A PATH on which Verilator tells its version and fails at all else, after a hundred lines.
-pub(crate) fn failing_verilator(tools: &Path) -> std::ffi::OsString {
-    let tool = |name, script| fake_tool(tools, name, script);
-    // A compiler whose outputs are empty files; only Verilator's own work fails.
-    tool(
-        "g++",
-        "for output; do :; done; [ \"$1\" = --version ] || : > \"$output\"",
-    );
-    tool(
-        "verilator",
-        "case $1 in --version) echo 5.0 ;; --getenv) echo /nowhere ;; \
-         *) seq 100; echo 'out of ideas' >&2; exit 7 ;; esac",
-    );
-    let mut path = tools.as_os_str().to_owned();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap());
-    path
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Faults put into the emitted Verilog of the buffers, of `query_key` and of its parts: their testbenches find each.
 
-use spatten::accelerator::kv_buffer::LineBuffer;
+use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::cells::lane_packer::LanePacker;
@@ -55,8 +55,8 @@ fn lane_unpacker_that_swaps_lines_or_keeps_a_finished_one_is_caught() {
     }
 }
 
-fn line_buffer() -> LineBuffer {
-    LineBuffer {
+fn line_ring() -> LineRing {
+    LineRing {
         shape: shape(),
         element_bits: 4,
         // No power of two.
@@ -67,7 +67,7 @@ fn line_buffer() -> LineBuffer {
 
 #[test]
 fn line_buffer_that_loses_order_or_overruns_its_ring_is_caught() {
-    let block = line_buffer();
+    let block = LineBuffer { ring: line_ring() };
     let place: &[&str] = &["stream `line`", "head", "row", "line", "lane"];
     for (module, from, to, words) in [
         (
@@ -106,7 +106,7 @@ fn line_buffer_that_loses_order_or_overruns_its_ring_is_caught() {
 
 #[test]
 fn line_ring_that_reads_what_is_not_there_or_frees_what_is_needed_is_caught() {
-    let block = line_buffer();
+    let block = line_ring();
     for (module, from, to) in [
         // A line counts as complete with its first column.
         (
@@ -141,7 +141,7 @@ fn line_ring_that_reads_what_is_not_there_or_frees_what_is_needed_is_caught() {
         ),
         ("line_column", "bank_q <= read_bank", "bank_q <= ~read_bank"),
     ] {
-        let design = faulty(&block.ring(), &format!("spatten_{module}"), from, to);
+        let design = faulty(&block, &format!("spatten_{module}"), from, to);
         println!("{from} -> {to}");
         let outcome = testbenches::line_ring::check(&block, &design, &options());
         caught(outcome, &[]);

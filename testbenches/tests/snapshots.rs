@@ -1,7 +1,7 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
 use spatten::accelerator::fetch::ReadMaster;
-use spatten::accelerator::kv_buffer::LineBuffer;
+use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
@@ -202,15 +202,15 @@ fn lane_unpacker() {
 
 #[test]
 fn line_buffer() {
-    let block = LineBuffer {
+    let ring = LineRing {
         shape: shape(),
         element_bits: 4,
         lines: 8,
         keys_per_row: 20,
     };
-    holds("line_buffer", &block);
-    holds("line_ring", &block.ring());
-    holds("line_column", &block.ring().column());
+    holds("line_column", &ring.column());
+    holds("line_ring", &ring);
+    holds("line_buffer", &LineBuffer { ring });
 }
 
 fn query_key_stage() -> QueryKey {

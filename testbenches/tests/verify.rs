@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::attend::refusals::failing_verilator;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
+
+use crate::fake_tools::{failing_verilator, fake_tool, path_with};
 
 fn verify(args: &[&str]) -> Command {
     let mut command = Command::cargo_bin("spatten").unwrap();
@@ -101,26 +102,19 @@ fn holds_waveforms(folder: &Path) -> bool {
 fn faulty_verilator() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     // The carry of a row goes on into the next one.
-    let script = r#"#!/bin/sh
-for file in spatten_weights*.v; do
+    let script = r#"for file in spatten_weights*.v; do
     [ ! -e "$file" ] || sed -i 's/line_last_q ? CARRY_START/!line_last_q ? CARRY_START/' "$file"
 done
 PATH=${PATH#*:}
-exec verilator "$@"
-"#;
-    let program = folder.path().join("verilator");
-    std::fs::write(&program, script).unwrap();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&program, executable).unwrap();
+exec verilator "$@""#;
+    fake_tool(folder.path(), "verilator", script);
     folder
 }
 
 #[test]
 fn a_block_that_differs_from_its_model_has_status_1_and_the_others_still_run() {
     let tools = faulty_verilator();
-    let mut path = tools.path().as_os_str().to_owned();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap());
+    let path = path_with(tools.path());
     let faulty = |args: &[&str]| {
         let mut command = verify(&["--block", "exponent", "--block", "weights", "--cases", "50"]);
         // Builds of its own: the faulty one must not be found by anybody else.

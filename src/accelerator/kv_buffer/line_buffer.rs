@@ -1,8 +1,7 @@
 //! RTL of the K and V line buffer: the ring of lines, filled by a stream of whole lines.
 
 use super::line_ring::LineRing;
-use crate::accelerator::shape::ArrayShape;
-use crate::cells::fifo::{count, ring_pointer};
+use crate::cells::counter::{count, ring_pointer};
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::value_bits;
 use crate::{net, reg};
@@ -16,14 +15,8 @@ const AHEAD: usize = 2;
 /// - Interval: one line in and one line out per cycle; a line waits while its bank is read.
 #[derive(Clone, Debug)]
 pub struct LineBuffer {
-    /// Array that the lines feed.
-    pub shape: ArrayShape,
-    /// Bits of an element.
-    pub element_bits: usize,
-    /// Lines of the ring: a multiple of [`LineColumn::BANKS`](super::LineColumn::BANKS).
-    pub lines: usize,
-    /// Longest row in keys.
-    pub keys_per_row: usize,
+    /// The ring.
+    pub ring: LineRing,
 }
 
 impl LineBuffer {
@@ -33,26 +26,11 @@ impl LineBuffer {
 
     /// Cycles from the transfer of a line in to the same line at the output, where a row waits for it.
     pub const FILL_LATENCY: u64 = 4;
-
-    /// The ring.
-    pub fn ring(&self) -> LineRing {
-        LineRing {
-            shape: self.shape.clone(),
-            element_bits: self.element_bits,
-            lines: self.lines,
-            keys_per_row: self.keys_per_row,
-        }
-    }
-
-    /// Fields of the `row` channel.
-    pub fn row_fields(&self) -> Vec<Field> {
-        self.ring().row_fields()
-    }
 }
 
 impl Block for LineBuffer {
     fn name(&self) -> String {
-        self.ring().name_of("line_buffer")
+        self.ring.name_of("line_buffer")
     }
 
     fn about(&self) -> About {
@@ -60,22 +38,22 @@ impl Block for LineBuffer {
             purpose: "K or V line buffer: a ring of lines that is filled head by head, a whole line per transfer, and read\n\
                       row by row. A line waits while the bank that it goes to is read."
                 .into(),
-            parameters: self.ring().parameters(),
+            parameters: self.ring.parameters(),
             source: file!(),
         }
     }
 
     fn build(&self, m: &Builder) {
-        let ring = self.ring();
+        let ring = &self.ring;
         let line_doc = format!(
             "line: {} elements of {} bits",
-            self.shape.multipliers, self.element_bits
+            ring.shape.multipliers, ring.element_bits
         );
         let fill = m.stream_in("fill", &[Field::new("data", ring.line_bits(), &line_doc)]);
         let row = m.stream_in("row", &ring.row_fields());
         let out = m.stream_out("line", &ring.line_fields());
 
-        let u_ring = m.instance("u_ring", &ring);
+        let u_ring = m.instance("u_ring", ring);
         u_ring.feed("row", row);
         out.connect(u_ring.stream("line"));
 
@@ -85,7 +63,7 @@ impl Block for LineBuffer {
         net!(m, takes = ahead_q.lt(m.lit(AHEAD as u64, ahead_q.width())));
         u_ring
             .input("allocate_valid", takes)
-            .input("allocate_columns", m.lit(1, 1).repeat(self.shape.chunks()))
+            .input("allocate_columns", m.lit(1, 1).repeat(ring.shape.chunks()))
             .ignore("allocate_line", "taken and filled in the same order");
 
         m.section("a line fills every column in one cycle");

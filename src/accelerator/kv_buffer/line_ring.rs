@@ -2,7 +2,7 @@
 
 use super::line_column::{LineColumn, PARITIES};
 use crate::accelerator::shape::ArrayShape;
-use crate::cells::fifo::{count, ring_next, ring_pointer};
+use crate::cells::counter::{count, ring_next, ring_pointer};
 use crate::hdl::{About, Block, Builder, Field, Reg, Sig, Stream, Wire};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -142,7 +142,8 @@ impl Block for LineRing {
         let free = m.wire("free", 1, "the releasing row has passed a line");
         count(m, held, take, *free);
 
-        let completion = self.completion(m, take & !take_line.bit(0), take & take_line.bit(0));
+        let is_odd = take_line.bit(0);
+        let completion = self.completion(m, [take & !is_odd, take & is_odd]);
         let complete = self.counter(
             m,
             "complete_q",
@@ -239,19 +240,14 @@ impl LineRing {
 
     /// Finds complete lines in order, one per cycle: the next even and the next odd one are looked at in turn, for a
     /// look takes two cycles.
-    fn completion<'m>(
-        &self,
-        m: &'m Builder,
-        take_even: Sig<'m>,
-        take_odd: Sig<'m>,
-    ) -> Completion<'m> {
+    fn completion<'m>(&self, m: &'m Builder, takes: [Sig<'m>; 2]) -> Completion<'m> {
         m.section("complete lines, in order: an even and an odd one are looked at in turn");
         reg!(m, odd_q: 1, reset = 0, "the first line that is not complete is odd");
         let halves = self.lines / 2;
         let mut look = Vec::new();
         let mut wires = Vec::new();
         let mut advances = Vec::new();
-        for (parity, take) in [take_even, take_odd].into_iter().enumerate() {
+        for (parity, take) in takes.into_iter().enumerate() {
             let name = |what: &str| format!("{}_{what}", PARITIES[parity]);
             let found = m.wire(
                 &name("found"),
@@ -372,10 +368,13 @@ impl LineRing {
         let chunks = self.shape.chunks();
         let bits = value_bits(chunks.max(self.keys_per_row));
         let flags: Vec<_> = (0..chunks)
-            .map(|k| match k < self.keys_per_row {
-                true => left.extend(bits).gt(m.lit(k as u64, bits)),
-                // No row has more keys than the longest: a comparison with them would be constant.
-                false => m.lit(0, 1),
+            .map(|k| {
+                if k < self.keys_per_row {
+                    left.extend(bits).gt(m.lit(k as u64, bits))
+                } else {
+                    // No row has more keys than the longest: a comparison with them would be constant.
+                    m.lit(0, 1)
+                }
             })
             .collect();
         m.pack(&flags)

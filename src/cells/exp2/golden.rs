@@ -40,9 +40,9 @@ pub struct Entry {
 /// The entries, computed once.
 ///
 /// 2^-x is convex, so a chord between two exact points lies above the curve, most in its middle: by
-/// `h^2/8 * f''` = `2^-x * (ln 2 / n)^2 / 8`, with n = [`TABLE_ENTRIES`]. Lowering both ends of every chord by half of that centres the
-/// error around zero. The first value stays exact, because x = 0 must give exactly [`ONE`], and the value
-/// after the last entry stays exactly half of it, so that neighbouring octaves meet.
+/// `h^2/8 * f''` = `2^-x * (ln 2 / n)^2 / 8`, with n = [`TABLE_ENTRIES`]. Lowering both ends of every chord by
+/// half of that centres the error around zero. The first value stays exact, because x = 0 must give exactly
+/// [`ONE`], and the value after the last entry stays exactly half of it, so that neighbouring octaves meet.
 pub fn table() -> &'static [Entry; TABLE_ENTRIES] {
     static TABLE: LazyLock<[Entry; TABLE_ENTRIES]> = LazyLock::new(|| std::array::from_fn(entry));
     &TABLE
