@@ -12,6 +12,7 @@
 pub mod adder_tree;
 pub mod arbiter;
 pub mod banked_fifo;
+pub mod bit_sorter;
 pub(crate) mod counter;
 pub mod credits;
 pub mod delay;
@@ -23,6 +24,7 @@ pub mod join;
 pub mod lane_packer;
 pub mod lane_unpacker;
 pub mod max_tree;
+pub mod merge_sorter;
 pub mod multiplier;
 pub mod popcount;
 pub mod prefix_sum;

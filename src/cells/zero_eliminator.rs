@@ -110,15 +110,7 @@ impl Block for ZeroEliminator {
         m.section("second stage: a layer of shifters per bit of the move");
         net!(m, shift = counted_q & packed_room);
         packed_q.next_when(packed_room, counted_q);
-        let lanes: Vec<Lane> = (0..n)
-            .map(|k| {
-                let data = data_q.slice(k * width, width) & keep_q.bit(k).repeat(width);
-                let moves = moves[k].map(|moves| moves & keep_q.bit(k).repeat(moves.width()));
-                let moves = moves.map(|moves| m.net(&format!("moves{k}"), moves, ""));
-                Lane { data, moves }
-            })
-            .collect();
-        let packed = self.shifters(m, lanes);
+        let packed = self.pack(m, *data_q, *keep_q, &moves);
         reg!(m, out_data_q = packed, when = shift);
         reg!(m, count_q = kept_q, when = shift);
         out.drive(packed_q, &[("data", *out_data_q), ("count", *count_q)]);
@@ -161,7 +153,12 @@ impl<'m> Lane<'m> {
 
 impl ZeroEliminator {
     /// Registered moves of every lane; lane 0 never moves.
-    fn moves<'m>(&self, m: &'m Builder, counts: Sig<'m>, take: Sig<'m>) -> Vec<Option<Sig<'m>>> {
+    pub(crate) fn moves<'m>(
+        &self,
+        m: &'m Builder,
+        counts: Sig<'m>,
+        take: Sig<'m>,
+    ) -> Vec<Option<Sig<'m>>> {
         let (bits, layers) = (self.count_bits(), self.layers());
         let counts = counts.lanes(bits).to_vec();
         let mut unused = vec![counts[0]];
@@ -176,6 +173,26 @@ impl ZeroEliminator {
         }
         m.unused("counts_rest", m.pack(&unused), "no lane moves so far");
         moves
+    }
+
+    /// The kept lanes of `data` at the bottom, zeros above: `log2(lanes)` layers of multiplexers.
+    pub(crate) fn pack<'m>(
+        &self,
+        m: &'m Builder,
+        data: Sig<'m>,
+        keep: Sig<'m>,
+        moves: &[Option<Sig<'m>>],
+    ) -> Sig<'m> {
+        let width = self.width;
+        let lanes = (0..self.lanes).map(|k| {
+            let kept = keep.bit(k);
+            let moves = moves[k].map(|moves| moves & kept.repeat(moves.width()));
+            Lane {
+                data: data.slice(k * width, width) & kept.repeat(width),
+                moves: moves.map(|moves| m.net(&format!("moves{k}"), moves, "")),
+            }
+        });
+        self.shifters(m, lanes.collect())
     }
 
     /// Moves every lane down, by 1, 2, 4, ... lanes. The moves of kept lanes never decrease upwards and grow by at most
