@@ -6,14 +6,17 @@ use crate::accelerator::fetch::ReadMaster;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
+use crate::accelerator::top_k::TopK;
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::arbiter::Arbiter;
 use crate::cells::banked_fifo::BankedFifo;
+use crate::cells::bit_sorter::BitSorter;
 use crate::cells::exp2::Exp2;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::join::Join;
 use crate::cells::max_tree::MaxTree;
+use crate::cells::merge_sorter::MergeSorter;
 use crate::cells::multiplier::Multiplier;
 use crate::cells::popcount::Popcount;
 use crate::cells::prefix_sum::PrefixSum;
@@ -129,9 +132,26 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
     vec![count(None), count(Some(2))]
 }
 
-/// Blocks that the attention core does not hold yet: the read side of a memory port.
+/// Blocks that the attention core does not hold yet: the read side of a memory port, and the selection of tokens.
 pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
-    vec![Box::new(ReadMaster::new(config))]
+    let top_k = TopK::new(config);
+    vec![
+        Box::new(ReadMaster::new(config)),
+        Box::new(MergeSorter {
+            lanes: 8,
+            width: top_k.engine.width,
+        }),
+        Box::new(BitSorter {
+            lanes: top_k.engine.lanes,
+        }),
+        Box::new(top_k.engine.first_pivots().sampler()),
+        Box::new(top_k.engine.first_pivots()),
+        Box::new(top_k.engine.row_fill()),
+        Box::new(top_k.engine.part()),
+        Box::new(top_k.engine.clone()),
+        Box::new(top_k.filter()),
+        Box::new(top_k),
+    ]
 }
 
 /// The K and V buffers, `query_key` and its parts.

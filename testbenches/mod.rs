@@ -31,14 +31,17 @@ pub mod prob_value_element;
 pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
+pub mod quick_select;
 pub mod read_master;
 mod reciprocal;
 pub mod row_sum;
+pub mod selections;
 pub mod softmax;
 mod softmax_rows;
 mod spill_register;
 pub mod sram;
 pub mod streams;
+pub mod top_k;
 pub mod use_pass;
 pub mod weights;
 pub mod zero_eliminator;
@@ -122,6 +125,8 @@ pub fn all() -> Vec<Testbench> {
         read_master,
         lane_packer,
         lane_unpacker,
+        quick_select,
+        top_k,
         line_ring,
         kv_buffer,
         query_key_element,

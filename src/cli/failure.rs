@@ -63,7 +63,7 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Layer(_) => Failure::Input(error.into()),
             EngineError::Cosim(_) => Failure::Environment(error.into()),
-            EngineError::Bench(_) => Failure::Check(error.into()),
+            EngineError::Bench(_) | EngineError::Mismatch(_) => Failure::Check(error.into()),
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Config {
     pub buffers: Buffers,
     /// The softmax unit.
     pub softmax: Softmax,
+    /// The selection of tokens.
+    pub top_k: TopK,
     /// The output stage.
     pub output: Output,
     /// Largest problem the hardware accepts.
@@ -98,6 +100,13 @@ pub struct Buffers {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Softmax {
     /// Scores that pass through the exponential per cycle.
+    pub lanes: usize,
+}
+
+/// The selection of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct TopK {
+    /// Comparators of each kind in a quick-select engine.
     pub lanes: usize,
 }
 
@@ -157,6 +166,7 @@ impl Default for Config {
                 weight_lines: 0,
             },
             softmax: Softmax { lanes: 0 },
+            top_k: TopK { lanes: 0 },
             output: Output { lanes: 0 },
             limits: Limits { keys_per_row: 0 },
             schedule: Schedule { rows_in_flight: 0 },

@@ -67,6 +67,16 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        key: "top_k.lanes",
+        others: &[],
+        statement: "top_k.lanes is a power of two",
+        reason: "keys are packed into rows by layers of shifters",
+        broken: |config| {
+            let lanes = config.top_k.lanes;
+            (!lanes.is_power_of_two()).then(|| "one of 1, 2, 4, 8, 16, 32".to_owned())
+        },
+    },
+    Rule {
         key: "output.lanes",
         others: &["array.head_dims"],
         statement: "output.lanes divides the smallest of array.head_dims",

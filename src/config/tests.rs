@@ -102,6 +102,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
         "buffers.exponential_lines=33",
         "buffers.weight_lines=33",
         "softmax.lanes=1",
+        "top_k.lanes=8",
         "output.lanes=8",
         "limits.keys_per_row=31",
         "schedule.rows_in_flight=5",
@@ -126,7 +127,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
 
 #[test]
 fn the_hash_of_a_preset_is_stable() {
-    assert_eq!(preset("tiny").hash(), "6a15f97f2714");
+    assert_eq!(preset("tiny").hash(), "6d7d462b6c49");
 }
 
 #[test]
@@ -134,6 +135,7 @@ fn each_rule_reports_the_field_that_breaks_it() {
     for (set, key) in [
         ("array.multipliers=96", "array.multipliers"),
         ("softmax.lanes=3", "softmax.lanes"),
+        ("top_k.lanes=3", "top_k.lanes"),
         ("output.lanes=12", "output.lanes"),
         ("buffers.key_lines=31", "buffers.key_lines"),
         ("buffers.value_lines=31", "buffers.value_lines"),
@@ -152,7 +154,7 @@ fn each_rule_reports_the_field_that_breaks_it() {
         assert_eq!(blamed, key);
     }
     let keys: BTreeSet<&str> = RULES.iter().map(|rule| rule.key).collect();
-    assert_eq!(keys.len(), 7, "a new rule needs a line above");
+    assert_eq!(keys.len(), 8, "a new rule needs a line above");
 }
 
 #[test]
@@ -296,6 +298,7 @@ struct Draw {
     head_dims: Vec<i64>,
     lines: [i64; 5],
     softmax_lanes: i64,
+    top_k_lanes: i64,
     output_lanes: i64,
     keys_per_row: i64,
     rows_in_flight: i64,
@@ -318,7 +321,7 @@ impl Draw {
              [array]\nmultipliers = {multipliers}\nhead_dims = {head_dims:?}\n\
              [buffers]\nkey_lines = {}\nvalue_lines = {}\nscore_lines = {}\n\
              exponential_lines = {}\nweight_lines = {}\n\
-             [softmax]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\n\
+             [softmax]\nlanes = {}\n[top_k]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\n\
              [schedule]\nrows_in_flight = {}\n[memory]\nchannels = {}\n\
              address_bits = {}\noutstanding_reads = {}\nsilence_log2 = {}\n",
             bits[0],
@@ -330,6 +333,7 @@ impl Draw {
             lines[3],
             lines[4],
             self.softmax_lanes,
+            self.top_k_lanes,
             self.output_lanes,
             self.keys_per_row,
             self.rows_in_flight,
@@ -347,6 +351,7 @@ impl Draw {
             && self.lines.iter().all(|lines| (2..=8192).contains(lines))
             && self.lines[4] >= 16
             && (1..=16).contains(&self.softmax_lanes)
+            && [1, 2, 4, 8, 16, 32].contains(&self.top_k_lanes)
             && (1..=32).contains(&self.output_lanes)
             && (1..=4096).contains(&self.keys_per_row)
             && (2..=64).contains(&self.rows_in_flight)
@@ -401,8 +406,9 @@ fn draws() -> impl Strategy<Value = Draw> {
         prop_oneof![3 => Just(8192), 1 => about(2, 8192)].boxed(),
         prop_oneof![3 => Just(16), 1 => about(16, 8192)].boxed(),
     ];
+    let top_k_lanes = prop_oneof![9 => (0_u32..6).prop_map(|n| 1_i64 << n), 1 => about(1, 32)];
     let counts = (
-        lanes,
+        [lanes.boxed(), top_k_lanes.boxed()],
         output_lanes,
         about(1, 4096),
         about(2, 64),
@@ -411,14 +417,21 @@ fn draws() -> impl Strategy<Value = Draw> {
     );
     (widths, multipliers, head_dims, lines, counts).prop_map(
         |(bits, multipliers, head_dims, lines, counts)| {
-            let (softmax_lanes, output_lanes, keys_per_row, rows_in_flight, channels, port) =
-                counts;
+            let (
+                [softmax_lanes, top_k_lanes],
+                output_lanes,
+                keys_per_row,
+                rows_in_flight,
+                channels,
+                port,
+            ) = counts;
             Draw {
                 bits,
                 multipliers,
                 head_dims,
                 lines,
                 softmax_lanes,
+                top_k_lanes,
                 output_lanes,
                 keys_per_row,
                 rows_in_flight,

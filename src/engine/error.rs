@@ -49,6 +49,18 @@ pub enum EngineError {
     /// The RTL broke the rules of a stream, or is stuck.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A block measured by a benchmark differs from its golden model.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl From<crate::testbenches::BenchError> for EngineError {
+    fn from(error: crate::testbenches::BenchError) -> Self {
+        match error {
+            crate::testbenches::BenchError::Mismatch(what) => EngineError::Mismatch(what),
+            crate::testbenches::BenchError::Cosim(error) => EngineError::Cosim(error),
+        }
+    }
 }
 
 /// Checks that `core` can attend layers of this head dimension with rows of so many keys, and returns the level

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod elaborate;
+mod top_k;
 mod utilisation;
 
 use crate::config::Config;
@@ -84,6 +85,7 @@ pub struct Benchmark {
 /// Every benchmark, in the order in which they run.
 pub const BENCHMARKS: &[Benchmark] = &[
     elaborate::BENCHMARK,
+    top_k::TOP_K,
     utilisation::UTILISATION,
     utilisation::SIMULATE,
     accuracy::ACCURACY,

@@ -8,8 +8,16 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 25] = [
+pub const FAMILIES: [&str; 33] = [
     "read_master",
+    "top_k",
+    "quick_select",
+    "row_fill",
+    "first_pivots",
+    "sampler",
+    "part",
+    "filter",
+    "merge_sorter",
     "line_buffer",
     "line_ring",
     "line_column",

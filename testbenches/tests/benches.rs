@@ -77,6 +77,8 @@ on_presets!(
     max_tree,
     popcount,
     read_master,
+    quick_select,
+    top_k,
     lane_packer,
     lane_unpacker,
     line_ring,

@@ -20,4 +20,5 @@ mod snapshots;
 mod stream_faults;
 mod synth;
 mod tools;
+mod top_k_faults;
 mod verify;

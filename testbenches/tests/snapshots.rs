@@ -7,6 +7,7 @@ use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
 use spatten::accelerator::top::AttentionCore;
+use spatten::accelerator::top_k::{QuickSelect, Sampler, TopK};
 use spatten::cells::adder_tree::AdderTree;
 use spatten::cells::arbiter::Arbiter;
 use spatten::cells::banked_fifo::BankedFifo;
@@ -198,6 +199,36 @@ fn lane_unpacker() {
         width: 5,
     };
     holds("lane_unpacker", &block);
+}
+
+fn small_top_k() -> TopK {
+    TopK {
+        engine: QuickSelect {
+            width: 4,
+            lanes: 2,
+            inputs: 2,
+            max_keys: 8,
+        },
+        payload_bits: 3,
+        lines: 8,
+    }
+}
+
+#[test]
+fn quick_select() {
+    let engine = small_top_k().engine;
+    holds("first_pivots", &engine.first_pivots());
+    holds("row_fill", &engine.row_fill());
+    holds("part", &engine.part());
+    holds("quick_select", &engine);
+    let samples = 3;
+    holds("sampler", &Sampler { width: 4, samples });
+}
+
+#[test]
+fn top_k() {
+    holds("filter", &small_top_k().filter());
+    holds("top_k", &small_top_k());
 }
 
 #[test]

@@ -1,0 +1,247 @@
+//! Cycles of the top-k block alone, at 16 lanes, against the bound of its input rate and upstream's latency model.
+
+use rand::{Rng, RngExt};
+
+use super::{Benchmark, Inputs, Row};
+use crate::accelerator::top_k::TopK;
+use crate::accelerator::top_k::golden::Part;
+use crate::cells::merge_sorter::MergeSorter;
+use crate::config::Config;
+use crate::engine::EngineError;
+use crate::golden::head::attend_head;
+use crate::testbenches::selections::{Kind, Selection};
+use crate::testbenches::{Options, top_k::Timed};
+use crate::workload::quantizer::QuantizedLayer;
+use crate::workload::synthetic::{RowKind, SyntheticAttention};
+
+/// Keys of a selection, with the mean latency that the project set itself.
+const KEYS: [(usize, f64); 3] = [(1024, 70.0), (256, 30.0), (64, 24.0)];
+/// Shares of the keys that stay.
+const KEEP: [f64; 6] = [0.1, 0.25, 0.37, 0.5, 0.65, 0.9];
+/// Selections of each kind of keys.
+const SELECTIONS: usize = 200;
+/// Selections that follow each other.
+const BACK_TO_BACK: usize = 40;
+/// 99th percentile at 1024 keys.
+const TARGET_P99: f64 = 300.0;
+/// Occupancy over the cycles of the input.
+const TARGET_OCCUPANCY: f64 = 1.15;
+const SEED: u64 = 1;
+/// Lanes of the sweep.
+const LANES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+pub(super) const TOP_K: Benchmark = Benchmark {
+    name: "top_k",
+    summary: "cycles of the top-k block alone: from a selection's last line to the first element that stays, and per \
+              selection back to back; the bound of the latter is one line per cycle",
+    run: top_k,
+};
+
+fn top_k(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
+    let mut block = TopK::new(inputs.config);
+    let mut rows = Vec::new();
+    for lanes in LANES {
+        block.engine.lanes = lanes;
+        let is_own = lanes == inputs.config.top_k.lanes;
+        rows.extend(Measured::of(&block)?.rows(lanes, is_own));
+    }
+    // The configuration's own lanes come first, the sweep follows.
+    rows.sort_by_key(|(is_own, _)| !is_own);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+/// What one block measures at each length.
+struct Measured {
+    lengths: Vec<Length>,
+}
+
+struct Length {
+    keys: usize,
+    latencies: Vec<f64>,
+    /// By upstream's model, on the same keys.
+    upstream: Vec<f64>,
+    occupancy: f64,
+    worst: f64,
+    bound: f64,
+    input_cycles: f64,
+    /// Cycles after the last line until an odd-even merge sorter of as many keys gives its first line.
+    sorter: f64,
+}
+
+impl Measured {
+    fn of(block: &TopK) -> Result<Measured, EngineError> {
+        let options = Options {
+            cases: 0,
+            seed: SEED,
+            trace: None,
+        };
+        let mut timed = Timed::start(block, &options)?;
+        let most = block.engine.max_keys;
+        let mut lengths: Vec<usize> = KEYS.iter().map(|(keys, _)| *keys).collect();
+        lengths.retain(|&keys| keys <= most);
+        if lengths.is_empty() {
+            lengths.push(most);
+        }
+        let lengths = lengths
+            .into_iter()
+            .map(|keys| Length::measure(block, &mut timed, keys, &options))
+            .collect::<Result<_, _>>()?;
+        Ok(Measured { lengths })
+    }
+
+    fn rows(&self, lanes: usize, is_own: bool) -> Vec<(bool, Row)> {
+        let mut rows = Vec::new();
+        let name = TOP_K.name;
+        for length in &self.lengths {
+            let n = length.keys;
+            let target = KEYS.iter().find(|(keys, _)| *keys == n);
+            let mean = Row::of(
+                name,
+                format!("mean n={n}"),
+                mean(&length.latencies),
+                "cycles",
+            );
+            let occupancy = Row::of(name, format!("occupancy n={n}"), length.occupancy, "cycles")
+                .bound(length.input_cycles);
+            if is_own {
+                // The targets are those of the published lanes.
+                let target = target.filter(|_| lanes == 16);
+                let mean = match target {
+                    Some((_, target)) => mean.target(*target),
+                    None => mean,
+                };
+                let of =
+                    |case: &str, value| Row::of(name, format!("{case} n={n}"), value, "cycles");
+                let p99 = of("p99", percentile(&length.latencies, 0.99));
+                let p99 = if n == 1024 {
+                    p99.target(TARGET_P99)
+                } else {
+                    p99
+                };
+                rows.extend([
+                    mean,
+                    p99,
+                    occupancy.target(TARGET_OCCUPANCY * length.input_cycles),
+                    of("worst", length.worst).bound(length.bound),
+                    of("merge sorter", length.sorter),
+                    of("upstream mean", self::mean(&length.upstream)),
+                    of("upstream p99", percentile(&length.upstream, 0.99)),
+                ]);
+            } else {
+                let case = |row: Row| Row {
+                    case: format!("{} lanes={lanes}", row.case),
+                    ..row
+                };
+                rows.extend([case(mean), case(occupancy)]);
+            }
+        }
+        rows.into_iter().map(|row| (is_own, row)).collect()
+    }
+}
+
+impl Length {
+    fn measure(
+        block: &TopK,
+        timed: &mut Timed,
+        keys: usize,
+        options: &Options,
+    ) -> Result<Length, EngineError> {
+        let mut random = options.random(keys as u64);
+        let width = block.engine.width;
+        let mut selections = Vec::new();
+        for kind in [Kind::Uniform, Kind::Ties] {
+            for _ in 0..SELECTIONS {
+                let k = wanted(keys, &mut random);
+                selections.push(Selection::of(kind, keys, k, width, &mut random));
+            }
+        }
+        for exponentials in attention_rows(keys) {
+            let k = wanted(keys, &mut random);
+            selections.push(Selection {
+                parts: vec![Part::Ranked; keys],
+                keys: exponentials,
+                k,
+            });
+        }
+        let mut latencies = Vec::new();
+        let mut upstream = Vec::new();
+        for selection in &selections {
+            latencies.push(timed.latency(selection)? as f64);
+            upstream.push(upstream_latency(&selection.keys, selection.k, &mut random) as f64);
+        }
+        let mut worst = 0;
+        for kind in Kind::ALL {
+            let selection = Selection::of(kind, keys, keys / 2, width, &mut random);
+            worst = worst.max(timed.latency(&selection)?);
+        }
+        let stride = selections.len() / BACK_TO_BACK;
+        let mixed: Vec<_> = selections.iter().step_by(stride).cloned().collect();
+        Ok(Length {
+            keys,
+            latencies,
+            upstream,
+            occupancy: timed.occupancy(&mixed)?,
+            worst: worst as f64,
+            bound: block.most_cycles(keys) as f64,
+            sorter: MergeSorter { lanes: keys, width }.latency() as f64,
+            input_cycles: keys.div_ceil(block.engine.inputs) as f64,
+        })
+    }
+}
+
+fn wanted(keys: usize, random: &mut impl Rng) -> usize {
+    let share = KEEP[random.random_range(0..KEEP.len())];
+    ((share * keys as f64) as usize).max(1)
+}
+
+/// Exponentials of real-like rows over so many keys, as the local value selection ranks them.
+fn attention_rows(keys: usize) -> Vec<Vec<u64>> {
+    let model = SyntheticAttention {
+        layers: 1,
+        heads: 10,
+        kv_heads: 10,
+        queries: 20,
+        keys,
+        head_dim: 32,
+        causal: false,
+        rows: Some(RowKind::RealLike),
+        seed: SEED,
+    };
+    let formats = Config::default().formats();
+    let layer = QuantizedLayer::new(&model.tensors(), 0, &formats, true).operands;
+    let heads = (0..model.heads).flat_map(|head| attend_head(&formats, &layer.head(head)));
+    let bits = |row: Vec<i64>| row.into_iter().map(|e| e as u64).collect();
+    heads.map(|row| bits(row.exponentials)).collect()
+}
+
+/// Upstream's model of its engine (`docs/decisions.md`, section 4): quick-select with random pivots at 16 lanes, each pass
+/// ceil(n / 16) + 3 cycles, over the keys left.
+fn upstream_latency(keys: &[u64], k: usize, random: &mut impl Rng) -> usize {
+    let (mut left, mut rank, mut cycles) = (keys.to_vec(), k, 0);
+    loop {
+        cycles += left.len().div_ceil(16) + 3;
+        let pivot = left[random.random_range(0..left.len())];
+        let above: Vec<u64> = left.iter().copied().filter(|&key| key > pivot).collect();
+        let below: Vec<u64> = left.iter().copied().filter(|&key| key < pivot).collect();
+        let equal = left.len() - above.len() - below.len();
+        if rank <= above.len() {
+            left = above;
+        } else if rank <= above.len() + equal {
+            return cycles;
+        } else {
+            rank -= above.len() + equal;
+            left = below;
+        }
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted[place.clamp(1, sorted.len()) - 1]
+}
