@@ -3,6 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::fetch::ReadMaster;
+use crate::accelerator::importance::Probability;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
@@ -144,6 +145,7 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
         Box::new(BitSorter {
             lanes: top_k.engine.lanes,
         }),
+        Box::new(Probability),
         Box::new(top_k.engine.first_pivots().sampler()),
         Box::new(top_k.engine.first_pivots()),
         Box::new(top_k.engine.row_fill()),

@@ -28,6 +28,7 @@ mod popcount;
 pub mod prefix_sum;
 pub mod prob_value;
 pub mod prob_value_element;
+pub mod probability;
 pub mod query_key;
 pub mod query_key_element;
 pub mod queue;
@@ -140,6 +141,7 @@ pub fn all() -> Vec<Testbench> {
         prob_value_element,
         output_scale,
         prob_value,
+        probability,
         attention_core,
     ]
 }

@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 33] = [
+pub const FAMILIES: [&str; 34] = [
     "read_master",
     "top_k",
     "quick_select",
@@ -18,6 +18,7 @@ pub const FAMILIES: [&str; 33] = [
     "part",
     "filter",
     "merge_sorter",
+    "probability",
     "line_buffer",
     "line_ring",
     "line_column",

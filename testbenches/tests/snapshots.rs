@@ -1,6 +1,7 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
 use spatten::accelerator::fetch::ReadMaster;
+use spatten::accelerator::importance::Probability;
 use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
@@ -223,6 +224,11 @@ fn quick_select() {
     holds("quick_select", &engine);
     let samples = 3;
     holds("sampler", &Sampler { width: 4, samples });
+}
+
+#[test]
+fn probability() {
+    holds("probability", &Probability);
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! Top-k: many small selections, and faults put into the emitted Verilog, which its testbench finds.
+//! Top-k: many small selections; and faults put into the emitted Verilog of it and of the probabilities, which their
+//! testbenches find.
 
+use spatten::accelerator::importance::Probability;
 use spatten::accelerator::top_k::{QuickSelect, TopK};
 use spatten::testbenches::{self, Options};
 
@@ -85,5 +87,18 @@ fn top_k_that_keeps_or_drops_one_too_many_is_caught() {
             _ => &["stream `out`", "selection", "line", "lane"],
         };
         caught(outcome, words);
+    }
+}
+
+#[test]
+fn probability_that_rounds_down_or_wraps_is_caught() {
+    for (from, to) in [
+        ("shifted_q + 34'd1", "shifted_q + 34'd0"),
+        ("(|sum[33:17])", "(&sum[33:17])"),
+        ("16'd0, e_i[5]}", "16'd0, 1'b0 & e_i[5]}"),
+    ] {
+        let design = faulty(&Probability, "spatten_probability", from, to);
+        let outcome = testbenches::probability::check(&Probability, &design, &options());
+        caught(outcome, &["port `p_o`", "word", "expected"]);
     }
 }
