@@ -193,7 +193,7 @@ pub const FIELDS: &[Field] = &[
         "fewer than multipliers/d keys per cycle makes softmax the bottleneck at that d; each lane has its own multiplier and exponential table"),
     integer!(top_k.lanes, 1, 32, default 16, "comparators of each kind",
         "keys that a quick-select engine compares with its pivots per cycle, once with < and once with >",
-        "a pass over n keys takes n/lanes cycles, and the engine is as large as its lanes; below 2 x softmax.lanes selections no longer keep pace with their input"),
+        "so far only the top-k block beside the core uses it; a pass over n keys takes n/lanes cycles, and the engine is as large as its lanes; below 2 x softmax.lanes selections no longer keep pace with their input"),
     integer!(output.lanes, 1, 32, default 16, "elements per cycle",
         "output elements normalised and rounded per cycle",
         "a row leaves in d/lanes cycles, so short rows wait when there are few; each lane has its own wide multiplier"),

@@ -62,7 +62,7 @@ impl Block for Part {
             purpose: "Part of a quick-select pass: the kept lanes of every row are packed behind the tail; when it is more\n\
                       than full, a row goes to the memory.\n\
                       \n\
-                      in -> u_zero_eliminator -> rotated to the tail's end -> tail -> u_rows -> row"
+                      in -> u_dropped -> packed -> rotated to the tail's end -> tail -> u_rows -> row"
                 .into(),
             parameters: vec![
                 ("width", self.width.to_string()),

@@ -259,24 +259,23 @@ impl Block for QuickSelect {
 
         m.section("compare: the comparators `<` and `>`");
         let row = row_q.lanes(width).to_vec();
-        let under = (0..lanes).map(|k| live_q.bit(k) & row[k].lt(*low_q));
-        let over = (0..lanes).map(|k| live_q.bit(k) & row[k].gt(*high_q));
-        let (under, over): (Vec<_>, Vec<_>) = (under.collect(), over.collect());
-        let not_under: Vec<_> = (0..lanes)
-            .map(|k| live_q.bit(k) & row[k].ge(*low_q))
-            .collect();
-        let between = (0..lanes).map(|k| not_under[k] & !row[k].gt(*high_q));
-        reg!(m, not_under_q = m.pack(&not_under));
-        reg!(m, between_q = m.pack(&between.collect::<Vec<_>>()));
-        reg!(m, under_q = m.pack(&under));
-        reg!(m, over_q = m.pack(&over));
+        let less: Vec<_> = row.iter().map(|key| key.lt(*low_q)).collect();
+        let more: Vec<_> = row.iter().map(|key| key.gt(*high_q)).collect();
+        net!(m, less = m.pack(&less));
+        net!(m, more = m.pack(&more));
+        net!(m, under = *live_q & less);
+        net!(m, over = *live_q & more);
+        reg!(m, under_q = under);
+        reg!(m, over_q = over);
+        reg!(m, not_under_q = *live_q & !less);
+        reg!(m, between_q = *live_q & !less & !more);
         reg!(m, compared_row_q = *row_q);
         reg!(m, compared_valid_q = *row_valid_q, reset = 0);
         reg!(m, compared_last_q = *row_last_q);
         net!(m, pass_row = *compared_valid_q & !*local_q);
         net!(m, local_step = *compared_valid_q & *local_q);
 
-        m.section("keys above, below and in all: of the row, and of the pass");
+        m.section("keys above, below and not below: of the row, and of the pass");
         let masks = [
             ("over", *over_q),
             ("under", *under_q),
@@ -318,8 +317,8 @@ impl Block for QuickSelect {
             after_place_q = m.pack(&after_places.collect::<Vec<_>>()),
             "one-hot"
         );
-        let more_over = self.sorted(m, "over", m.pack(&over));
-        let more_under = self.sorted(m, "under", m.pack(&under));
+        let more_over = self.sorted(m, "over", over);
+        let more_under = self.sorted(m, "under", under);
         net!(m, local_above = (more_over & *rank_place_q).any());
         net!(m, local_below = (more_under & *after_place_q).any());
         let pass_found = *decide_q & *same_q & !pass.above & !pass.below;
