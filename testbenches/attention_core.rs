@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::cosim::{Design, Place};
 use crate::engine::streams::{CoreFields, LayerStreams};
 use crate::golden::head::{live_keys, prefix_mask};
-use crate::golden::layer::{LayerOperands, attend_layer};
-use crate::golden::row::attend_row;
+use crate::golden::layer::{LayerOperands, attend_layer, equal_groups};
+use crate::golden::row::{ValuePruning, attend_row};
 
 /// Most query rows of a random head.
 const MOST_QUERIES: usize = 12;
@@ -194,6 +194,7 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
             operands.values,
             &live,
             operands.scale,
+            operands.value_pruning[token],
         );
         format!(
             "layer {index}, head {head}, token {token}, element {element} of {}; golden row: {} of {} keys live, \
@@ -258,6 +259,8 @@ impl Layer {
                 .map(|head| Scale::from_factor(self.reach * (head + 1) as f64 / deviation))
                 .collect::<Result<_, _>>()
                 .expect("finite factors"),
+            kv_heads: equal_groups(self.heads, self.kv_heads),
+            value_pruning: vec![ValuePruning::NONE; live_keys.len()],
             live_keys,
         }
     }

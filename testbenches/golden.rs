@@ -3,12 +3,13 @@
 
 use proptest::prelude::*;
 use serde::Deserialize;
+use spatten::accelerator::importance::golden::probability;
 use spatten::accelerator::softmax::golden::{Scale, exponent, sum, weights};
 use spatten::accelerator::{prob_value, query_key};
 use spatten::cells::exp2::golden::{ONE, SLOPE_BITS, VALUE_BITS, exp2_negative, table};
 use spatten::cells::reciprocal::golden::{Reciprocal, reciprocal};
 use spatten::golden::head::{HeadOperands, attend_head, live_keys};
-use spatten::golden::row::{RowTrace, attend_row};
+use spatten::golden::row::{RowTrace, ValuePruning, attend_row};
 use spatten::golden::{float64, layer};
 use spatten::numerics::{EXPONENT_BITS, Formats, SUM_BITS};
 
@@ -166,7 +167,9 @@ fn whole_rows_equal_the_vectors_on_every_stream() {
                 &case.values,
                 &mask_of(&expected.live),
                 scale,
+                ValuePruning::NONE,
             );
+            let probability = |&e: &i64| probability(e, trace.reciprocal);
             let expected_trace = RowTrace {
                 scores: expected.scores.clone(),
                 maximum: expected.maximum,
@@ -176,6 +179,8 @@ fn whole_rows_equal_the_vectors_on_every_stream() {
                     mantissa: expected.reciprocal.0,
                     exponent: expected.reciprocal.1,
                 },
+                probabilities: expected.exponentials.iter().map(probability).collect(),
+                kept: mask_of(&expected.live),
                 weights: expected.weights.clone(),
                 accumulators: expected.accumulators.clone(),
                 outputs: expected.outputs.clone(),
@@ -298,6 +303,7 @@ fn alternating_values_under_half_unit_weights_err_by_sixteen_steps_at_1024_keys(
         keys: &keys,
         values: &values,
         live_keys: &[1024],
+        value_pruning: &[ValuePruning::NONE],
         scale: Scale::from_factor(factor).unwrap(),
     };
     let output = attend_head(&TWELVE_BITS, &head)[0].outputs[0] as f64 / 16.0;
@@ -340,6 +346,8 @@ fn layer_equals_its_heads_with_their_own_operands() {
         queries: queries.clone(),
         keys: keys.clone(),
         values: values.clone(),
+        kv_heads: layer::equal_groups(4, 2),
+        value_pruning: vec![ValuePruning::NONE; 2],
         scales: scales.clone(),
         live_keys: live.clone(),
     };
@@ -350,6 +358,7 @@ fn layer_equals_its_heads_with_their_own_operands() {
             keys: &keys[head / 2],
             values: &values[head / 2],
             live_keys: &live,
+            value_pruning: &[ValuePruning::NONE; 2],
             scale: scales[head],
         };
         let rows = attend_head(&TWELVE_BITS, &operands);
@@ -381,6 +390,7 @@ impl RowOperands {
             &self.values,
             &self.live,
             self.scale(),
+            ValuePruning::NONE,
         )
     }
 }
@@ -494,6 +504,7 @@ proptest! {
             keys: &operands.keys,
             values: &operands.values,
             live_keys: &[operands.keys.len()],
+            value_pruning: &[ValuePruning::NONE],
             scale: operands.scale(),
         };
         let row = &attend_head(&TWELVE_BITS, &head)[0];

@@ -111,7 +111,7 @@ fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<V
     let keys = layer.keys[0].len();
     let mut words = Vec::new();
     for head in 0..heads {
-        let last_of_group = head + 1 == heads || layer.kv_head(head + 1) != layer.kv_head(head);
+        let last_of_group = head + 1 == heads || layer.kv_heads[head + 1] != layer.kv_heads[head];
         let scale = layer.scales[head];
         let queries = &layer.queries[head];
         for (row, query) in queries.iter().enumerate() {

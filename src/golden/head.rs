@@ -1,6 +1,6 @@
 //! One attention head: every query against the keys that it may see.
 
-use super::row::{RowTrace, attend_row};
+use super::row::{RowTrace, ValuePruning, attend_row};
 use crate::accelerator::softmax::golden::Scale;
 use crate::numerics::Formats;
 
@@ -15,6 +15,8 @@ pub struct HeadOperands<'a> {
     pub values: &'a [Vec<i64>],
     /// How many keys, from the first, each query sees; see [`live_keys`].
     pub live_keys: &'a [usize],
+    /// Local value pruning of each query's row.
+    pub value_pruning: &'a [ValuePruning],
     /// The head's scale registers.
     pub scale: Scale,
 }
@@ -51,12 +53,24 @@ pub fn attend_head(formats: &Formats, head: &HeadOperands) -> Vec<RowTrace> {
         head.live_keys.len(),
         "queries and live-key counts differ in number"
     );
-    head.queries
-        .iter()
-        .zip(head.live_keys)
-        .map(|(query, &live)| {
+    assert_eq!(
+        head.queries.len(),
+        head.value_pruning.len(),
+        "queries and value prunings differ in number"
+    );
+    let rows = head.queries.iter().zip(head.live_keys);
+    rows.zip(head.value_pruning)
+        .map(|((query, &live), &pruning)| {
             let live = prefix_mask(live, head.keys.len());
-            attend_row(formats, query, head.keys, head.values, &live, head.scale)
+            attend_row(
+                formats,
+                query,
+                head.keys,
+                head.values,
+                &live,
+                head.scale,
+                pruning,
+            )
         })
         .collect()
 }

@@ -1,11 +1,12 @@
 //! One layer: all its heads, which may share keys and values in groups.
 
 use super::head::{HeadOperands, attend_head};
+use super::row::ValuePruning;
 use crate::accelerator::softmax::golden::Scale;
 use crate::numerics::Formats;
 
-/// The integer operands of one layer. Query heads share KV heads in equal groups of neighbours
-/// (grouped-query attention); with as many KV heads as heads, each has its own.
+/// The integer operands of one layer, of the heads and tokens that take part. Neighbouring query heads may share a KV
+/// head (grouped-query attention).
 #[derive(Clone, Debug)]
 pub struct LayerOperands {
     /// Q, `[heads][queries][d]`.
@@ -14,32 +15,29 @@ pub struct LayerOperands {
     pub keys: Vec<Vec<Vec<i64>>>,
     /// V, `[kv_heads][keys][d]`.
     pub values: Vec<Vec<Vec<i64>>>,
+    /// The KV head that each query head reads, `[heads]`, ascending.
+    pub kv_heads: Vec<usize>,
     /// Scale registers, `[heads]`.
     pub scales: Vec<Scale>,
     /// How many keys, from the first, each query sees, `[queries]`.
     pub live_keys: Vec<usize>,
+    /// Local value pruning of each query's row, `[queries]`.
+    pub value_pruning: Vec<ValuePruning>,
 }
 
 impl LayerOperands {
-    /// The KV head that query head `head` reads.
-    ///
-    /// # Panics
-    /// When there is no such head, or the KV heads do not divide the heads.
-    pub fn kv_head(&self, head: usize) -> usize {
-        kv_head(head, self.queries.len(), self.keys.len())
-    }
-
     /// The operands of query head `head`.
     ///
     /// # Panics
-    /// As [`LayerOperands::kv_head`].
+    /// When there is no such head.
     pub fn head(&self, head: usize) -> HeadOperands<'_> {
-        let kv_head = self.kv_head(head);
+        let kv_head = self.kv_heads[head];
         HeadOperands {
             queries: &self.queries[head],
             keys: &self.keys[kv_head],
             values: &self.values[kv_head],
             live_keys: &self.live_keys,
+            value_pruning: &self.value_pruning,
             scale: self.scales[head],
         }
     }
@@ -56,6 +54,16 @@ pub fn kv_head(head: usize, heads: usize, kv_heads: usize) -> usize {
         "{kv_heads} KV heads do not divide {heads} heads"
     );
     head / (heads / kv_heads)
+}
+
+/// The KV heads of all query heads, where equal groups of neighbours share one: [`kv_head`] of each.
+///
+/// # Panics
+/// When `kv_heads` does not divide `heads`.
+pub fn equal_groups(heads: usize, kv_heads: usize) -> Vec<usize> {
+    (0..heads)
+        .map(|head| kv_head(head, heads, kv_heads))
+        .collect()
 }
 
 /// The outputs of one layer, `[heads][queries][d]`, in V's units with 4 fraction bits.

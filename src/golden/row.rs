@@ -1,9 +1,27 @@
 //! One row of attention: one query against the keys and values of its head.
 
 use crate::accelerator::softmax::golden::Scale;
-use crate::accelerator::{prob_value, query_key, softmax};
-use crate::cells::reciprocal::golden::{Reciprocal, reciprocal};
+use crate::accelerator::top_k::golden::{Part, select};
+use crate::accelerator::{importance, prob_value, query_key, softmax};
+use crate::cells::reciprocal::golden::{Reciprocal, reciprocal as divide_one_by};
 use crate::numerics::Formats;
+
+/// Local value pruning of one row: its V vectors of the largest exponentials take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValuePruning {
+    /// Vectors that stay; all of them when no fewer than the row's live keys.
+    pub keep: usize,
+    /// Whether the outputs are divided by the sum of the kept exponentials instead of that of all.
+    pub renormalise: bool,
+}
+
+impl ValuePruning {
+    /// No pruning.
+    pub const NONE: ValuePruning = ValuePruning {
+        keep: usize::MAX,
+        renormalise: false,
+    };
+}
 
 /// Every intermediate stream of one row, in the order in which the hardware produces them.
 ///
@@ -21,7 +39,11 @@ pub struct RowTrace {
     pub sum: i64,
     /// 1/S.
     pub reciprocal: Reciprocal,
-    /// ev (u16), 0 where not live.
+    /// p (UQ0.16), what the row adds to its keys' importance; 0 where not live.
+    pub probabilities: Vec<i64>,
+    /// Keys whose V takes part.
+    pub kept: Vec<bool>,
+    /// ev (u16), 0 where not kept.
     pub weights: Vec<i64>,
     /// Sums of ev * v, one per element of the head dimension.
     pub accumulators: Vec<i64>,
@@ -47,17 +69,25 @@ pub fn attend_row(
     values: &[Vec<i64>],
     live: &[bool],
     scale: Scale,
+    pruning: ValuePruning,
 ) -> RowTrace {
     let scores = query_key::golden::score_row(formats, query, keys);
     let maximum = query_key::golden::row_maximum(&scores, live);
 
     let exponentials = softmax::golden::exponentials(&scores, live, maximum, scale);
     let sum = softmax::golden::sum(&exponentials);
-    let weights = softmax::golden::weights(&exponentials, None);
+    let reciprocal = divide_one_by(sum);
+    let probability = |&e: &i64| importance::golden::probability(e, reciprocal);
+    let probabilities = exponentials.iter().map(probability).collect();
 
-    let reciprocal = reciprocal(sum);
+    let kept = kept_values(&exponentials, live, pruning.keep);
+    let weights = softmax::golden::weights(&exponentials, Some(&kept));
+    let divisor = match pruning.renormalise {
+        true => divide_one_by(weights.iter().sum()),
+        false => reciprocal,
+    };
     let accumulators = prob_value::golden::accumulate(formats, &weights, values);
-    let outputs = prob_value::golden::normalise_row(formats, &accumulators, reciprocal);
+    let outputs = prob_value::golden::normalise_row(formats, &accumulators, divisor);
 
     RowTrace {
         scores,
@@ -65,8 +95,18 @@ pub fn attend_row(
         exponentials,
         sum,
         reciprocal,
+        probabilities,
+        kept,
         weights,
         accumulators,
         outputs,
     }
+}
+
+/// The keys with the `keep` largest exponentials, ties to the lowest index; dead keys are never kept.
+fn kept_values(exponentials: &[i64], live: &[bool], keep: usize) -> Vec<bool> {
+    let ranks: Vec<u64> = exponentials.iter().map(|&e| e as u64).collect();
+    let part = |&live: &bool| if live { Part::Ranked } else { Part::Dead };
+    let parts: Vec<Part> = live.iter().map(part).collect();
+    select(&ranks, &parts, keep).expect("nothing is pinned")
 }

@@ -2,6 +2,7 @@
 
 use crate::accelerator::softmax::golden::Scale;
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::ValuePruning;
 use crate::numerics::Formats;
 
 /// The exact scale per unit of s of these layers: a key whose code is k lies about -k octaves below the largest.
@@ -50,6 +51,8 @@ pub fn layer(
         keys: vec![rows(&|key, _| code(key), keys); heads],
         values: vec![rows(&value, keys); heads],
         scales: vec![scale; heads],
+        kv_heads: (0..heads).collect(),
+        value_pruning: vec![ValuePruning::NONE; live_keys.len()],
         live_keys,
     }
 }

@@ -6,7 +6,8 @@ use std::f64::consts::LOG2_E;
 use super::tensors::AttentionTensors;
 use crate::accelerator::softmax::golden::Scale;
 use crate::golden::head::live_keys;
-use crate::golden::layer::{LayerOperands, kv_head};
+use crate::golden::layer::{LayerOperands, equal_groups, kv_head};
+use crate::golden::row::ValuePruning;
 use crate::numerics::{Formats, KEY_LSB_BITS, OUTPUT_FRACTION_BITS};
 
 /// Added to a channel's largest magnitude before K is divided by it, so that a silent channel can be.
@@ -165,6 +166,8 @@ impl QuantizedLayer {
             queries,
             keys,
             values,
+            kv_heads: equal_groups(heads, kv_heads),
+            value_pruning: vec![ValuePruning::NONE; tensors.query_count()],
             scales: factors.iter().map(scale).collect(),
             live_keys: live_keys(tensors.query_count(), tensors.key_count(), tensors.causal()),
         };
@@ -180,7 +183,7 @@ impl QuantizedLayer {
     /// # Panics
     /// When there is no such head.
     pub fn output_step(&self, head: usize) -> f64 {
-        let value_step = self.value_steps[self.operands.kv_head(head)];
+        let value_step = self.value_steps[self.operands.kv_heads[head]];
         value_step / f64::from(1 << OUTPUT_FRACTION_BITS)
     }
 }

@@ -9,7 +9,8 @@ use spatten::accelerator::softmax::golden::Scale;
 use spatten::config::Config;
 use spatten::cosim::Verilator;
 use spatten::engine::rtl::RtlEngine;
-use spatten::golden::layer::{LayerOperands, attend_layer};
+use spatten::golden::layer::{LayerOperands, attend_layer, equal_groups};
+use spatten::golden::row::ValuePruning;
 use spatten::handoff::design;
 
 use super::tools;
@@ -116,6 +117,8 @@ fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> La
     });
     LayerOperands {
         scales: scales.collect(),
+        kv_heads: equal_groups(heads, kv_heads),
+        value_pruning: vec![ValuePruning::NONE; live_keys.len()],
         queries,
         keys,
         values,
