@@ -3,7 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::fetch::ReadMaster;
-use crate::accelerator::importance::Probability;
+use crate::accelerator::importance::{Importance, Probability};
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
@@ -136,6 +136,7 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
 /// Blocks that the attention core does not hold yet: the read side of a memory port, and the selection of tokens.
 pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let top_k = TopK::new(config);
+    let importance = Importance::new(config);
     vec![
         Box::new(ReadMaster::new(config)),
         Box::new(MergeSorter {
@@ -146,6 +147,9 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
             lanes: top_k.engine.lanes,
         }),
         Box::new(Probability),
+        Box::new(importance.head_magnitude()),
+        Box::new(importance.token_scores().set),
+        Box::new(importance.token_scores()),
         Box::new(top_k.engine.first_pivots().sampler()),
         Box::new(top_k.engine.first_pivots()),
         Box::new(top_k.engine.row_fill()),
@@ -153,6 +157,8 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
         Box::new(top_k.engine.clone()),
         Box::new(top_k.filter()),
         Box::new(top_k),
+        Box::new(importance.compactor()),
+        Box::new(importance),
     ]
 }
 

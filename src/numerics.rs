@@ -10,6 +10,8 @@ pub const KEY_LSB_BITS: usize = 4;
 pub const STORED_BITS: [usize; 5] = [4, 6, 8, 10, 12];
 /// Longest row for which the ranges below hold.
 pub const MAX_KEYS_PER_ROW: usize = 4096;
+/// Most query heads of a layer.
+pub const MAX_HEADS: usize = 256;
 /// Bits of the scale's mantissa, normalised to [2^15, 2^16).
 pub const SCALE_MANTISSA_BITS: usize = 16;
 /// Bits of each of the scale's two shift amounts (PRE and POST), 0 to 63.
@@ -40,6 +42,12 @@ pub const PROBABILITY_BITS: usize = 16;
 pub const TOKEN_SCORE_BITS: usize = 36;
 /// Bits of a head's importance (unsigned, saturating).
 pub const HEAD_SCORE_BITS: usize = 40;
+/// Bits of the sum H of magnitudes of a head's outputs over the rows of a job.
+pub const MAGNITUDE_BITS: usize = 36;
+/// Bits of the mantissa of a head's step of V.
+pub const HEAD_SCALE_MANTISSA_BITS: usize = 16;
+/// Bits of its shift.
+pub const HEAD_SCALE_SHIFT_BITS: usize = 6;
 /// Fraction bits of an output, in units of V.
 pub const OUTPUT_FRACTION_BITS: usize = 4;
 /// Bits of the accumulator that the reciprocal multiplies keep below the operand: accn = acc >> (k - 12).

@@ -15,6 +15,7 @@ pub mod exponential_pass;
 mod fifo;
 mod fork;
 pub mod harness;
+pub mod importance;
 mod join;
 pub mod kv_buffer;
 pub mod lane_packer;
@@ -142,6 +143,7 @@ pub fn all() -> Vec<Testbench> {
         output_scale,
         prob_value,
         probability,
+        importance,
         attention_core,
     ]
 }

@@ -33,6 +33,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
                 max_keys,
             },
             payload_bits: 7,
+            keys_out: false,
             lines,
         };
         let few = Options {

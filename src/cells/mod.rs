@@ -23,6 +23,7 @@ pub mod fork;
 pub mod join;
 pub mod lane_packer;
 pub mod lane_unpacker;
+pub mod line_compactor;
 pub mod max_tree;
 pub mod merge_sorter;
 pub mod multiplier;

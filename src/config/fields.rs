@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Config, Origin, Problem};
-use crate::numerics::MAX_KEYS_PER_ROW;
+use crate::numerics::{MAX_HEADS, MAX_KEYS_PER_ROW};
 
 /// Head dimensions that the hardware can be built for.
 pub const SUPPORTED_HEAD_DIMS: &[usize] = &[32, 64, 128];
@@ -200,6 +200,9 @@ pub const FIELDS: &[Field] = &[
     integer!(limits.keys_per_row, 1, MAX_KEYS_PER_ROW, default 1024, "keys",
         "most keys that one query row may attend to",
         "every buffer must hold a row of this length; longer sequences need a larger configuration or pruning to this length"),
+    integer!(limits.heads, 1, MAX_HEADS, default 32, "heads",
+        "most query heads of a layer",
+        "each of the two sequences whose importance is kept has a score per head; more heads take more of that memory"),
     integer!(schedule.rows_in_flight, 2, 64, default 32, "rows",
         "query rows between their first score and their last output",
         "a row is under way for some 75 cycles, so rows of n score lines follow each other without a gap when 75/n are in flight (32 from 3 lines on, 64 from 2); each takes an entry in the rows' FIFOs"),

@@ -122,6 +122,8 @@ pub struct Output {
 pub struct Limits {
     /// Most keys that one query row may attend to.
     pub keys_per_row: usize,
+    /// Most query heads of a layer.
+    pub heads: usize,
 }
 
 /// Concurrency between rows.
@@ -168,7 +170,10 @@ impl Default for Config {
             softmax: Softmax { lanes: 0 },
             top_k: TopK { lanes: 0 },
             output: Output { lanes: 0 },
-            limits: Limits { keys_per_row: 0 },
+            limits: Limits {
+                keys_per_row: 0,
+                heads: 0,
+            },
             schedule: Schedule { rows_in_flight: 0 },
             memory: Memory {
                 channels: 0,

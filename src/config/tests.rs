@@ -301,6 +301,7 @@ struct Draw {
     top_k_lanes: i64,
     output_lanes: i64,
     keys_per_row: i64,
+    heads: i64,
     rows_in_flight: i64,
     channels: i64,
     /// Address bits, outstanding reads, silence.
@@ -321,7 +322,7 @@ impl Draw {
              [array]\nmultipliers = {multipliers}\nhead_dims = {head_dims:?}\n\
              [buffers]\nkey_lines = {}\nvalue_lines = {}\nscore_lines = {}\n\
              exponential_lines = {}\nweight_lines = {}\n\
-             [softmax]\nlanes = {}\n[top_k]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\n\
+             [softmax]\nlanes = {}\n[top_k]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\nheads = {}\n\
              [schedule]\nrows_in_flight = {}\n[memory]\nchannels = {}\n\
              address_bits = {}\noutstanding_reads = {}\nsilence_log2 = {}\n",
             bits[0],
@@ -336,6 +337,7 @@ impl Draw {
             self.top_k_lanes,
             self.output_lanes,
             self.keys_per_row,
+            self.heads,
             self.rows_in_flight,
             self.channels,
             self.port[0],
@@ -354,6 +356,7 @@ impl Draw {
             && [1, 2, 4, 8, 16, 32].contains(&self.top_k_lanes)
             && (1..=32).contains(&self.output_lanes)
             && (1..=4096).contains(&self.keys_per_row)
+            && (1..=256).contains(&self.heads)
             && (2..=64).contains(&self.rows_in_flight)
             && (1..=32).contains(&self.channels)
             && (20..=48).contains(&self.port[0])
@@ -410,7 +413,7 @@ fn draws() -> impl Strategy<Value = Draw> {
     let counts = (
         [lanes.boxed(), top_k_lanes.boxed()],
         output_lanes,
-        about(1, 4096),
+        [about(1, 4096), about(1, 256)],
         about(2, 64),
         about(1, 32),
         [about(20, 48), about(2, 64), about(10, 24)],
@@ -420,7 +423,7 @@ fn draws() -> impl Strategy<Value = Draw> {
             let (
                 [softmax_lanes, top_k_lanes],
                 output_lanes,
-                keys_per_row,
+                [keys_per_row, heads],
                 rows_in_flight,
                 channels,
                 port,
@@ -434,6 +437,7 @@ fn draws() -> impl Strategy<Value = Draw> {
                 top_k_lanes,
                 output_lanes,
                 keys_per_row,
+                heads,
                 rows_in_flight,
                 channels,
                 port,

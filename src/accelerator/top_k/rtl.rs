@@ -5,7 +5,7 @@ use super::quick_select::QuickSelect;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::fork::Fork;
 use crate::config::Config;
-use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{TOKEN_SCORE_BITS, index_bits};
 
 /// The largest k of the ranked elements and all pinned ones, in input order, each with its payload.
@@ -20,6 +20,8 @@ pub struct TopK {
     pub engine: QuickSelect,
     /// Bits of a payload.
     pub payload_bits: usize,
+    /// Whether elements leave with their keys: the key below, the payload above.
+    pub keys_out: bool,
     /// Lines of the line memory: at least the lines of a selection; twice that for selections back to back.
     pub lines: usize,
 }
@@ -37,7 +39,16 @@ impl TopK {
                 max_keys: keys,
             },
             payload_bits: index_bits(keys),
+            keys_out: false,
             lines: 2 * keys.div_ceil(inputs),
+        }
+    }
+
+    /// Bits of an element that leaves.
+    pub fn out_bits(&self) -> usize {
+        match self.keys_out {
+            true => self.engine.width + self.payload_bits,
+            false => self.payload_bits,
         }
     }
 
@@ -45,7 +56,7 @@ impl TopK {
     pub fn filter(&self) -> Filter {
         Filter {
             width: self.engine.width,
-            payload_bits: self.payload_bits,
+            payload_bits: self.out_bits(),
             inputs: self.engine.inputs,
             max_keys: self.engine.max_keys,
         }
@@ -64,7 +75,26 @@ impl TopK {
 
     /// Fields of the `in` channel.
     pub fn in_fields(&self) -> Vec<Field> {
-        self.filter().line_fields()
+        let mut fields = self.filter().line_fields();
+        let (inputs, bits) = (self.engine.inputs, self.payload_bits);
+        let doc = format!("{inputs} payloads of {bits} bits");
+        fields[1] = Field::new("payload", inputs * bits, &doc);
+        fields
+    }
+
+    /// What leaves with the elements of a line that stay.
+    fn elements<'m>(&self, m: &'m Builder, line: &Stream<'m>) -> Sig<'m> {
+        if !self.keys_out {
+            return line.field("payload");
+        }
+        let keys = line.data().lanes(self.engine.width).to_vec();
+        let payloads = line.field("payload").lanes(self.payload_bits).to_vec();
+        let elements: Vec<_> = keys
+            .into_iter()
+            .zip(payloads)
+            .map(|(key, payload)| m.cat(&[payload, key]))
+            .collect();
+        m.pack(&elements)
     }
 }
 
@@ -77,8 +107,10 @@ impl Block for TopK {
             max_keys,
         } = self.engine;
         format!(
-            "spatten_top_k_w{width}_p{}_l{lanes}_i{inputs}_n{max_keys}_{}",
-            self.payload_bits, self.lines
+            "spatten_top_k_w{width}_p{}{}_l{lanes}_i{inputs}_n{max_keys}_{}",
+            self.payload_bits,
+            if self.keys_out { "k" } else { "" },
+            self.lines
         )
     }
 
@@ -92,6 +124,7 @@ impl Block for TopK {
             parameters: vec![
                 ("width", self.engine.width.to_string()),
                 ("payload_bits", self.payload_bits.to_string()),
+                ("keys_out", self.keys_out.to_string()),
                 ("lanes", self.engine.lanes.to_string()),
                 ("inputs", self.engine.inputs.to_string()),
                 ("max_keys", self.engine.max_keys.to_string()),
@@ -126,6 +159,11 @@ impl Block for TopK {
 
         m.section("the lines again, filtered");
         let line = m.through("u_line_fifo", &self.line_fifo(), whole);
+        let elements = self.elements(m, &line);
+        let fields = ["data", "ranked", "pinned", "last"].map(|f| (f.to_owned(), line.field(f)));
+        let mut fields = Vec::from(fields);
+        fields.push(("payload".to_owned(), elements));
+        let line = line.with_fields(fields);
         let u_filter = m.instance("u_filter", &self.filter());
         u_filter
             .feed("line", line)
