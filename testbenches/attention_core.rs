@@ -5,15 +5,16 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::softmax_rows::value_ids;
 use super::streams::{ROUNDS, Streams, Traffic, design};
 use super::{BenchError, Options, Report};
 use crate::accelerator::softmax::golden::Scale;
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Design, Place};
-use crate::engine::streams::{CoreFields, LayerStreams};
-use crate::golden::head::{live_keys, prefix_mask};
-use crate::golden::layer::{LayerOperands, attend_layer, equal_groups};
+use crate::engine::streams::{CoreFields, LayerStreams, score_lines};
+use crate::golden::head::{attend_head, live_keys, prefix_mask};
+use crate::golden::layer::{LayerOperands, equal_groups};
 use crate::golden::row::{ValuePruning, attend_row};
 
 /// Most query rows of a random head.
@@ -29,8 +30,8 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
 }
 
 /// At least `options.cases` query rows in random layers of all head dimensions, grouped queries, causal and random
-/// live keys, one layer after the other without a pause, in rounds of random stalls, each interrupted once by a
-/// reset; then the cycles per row at full speed.
+/// live keys, values pruned row by row where the core can, one layer after the other without a pause, in rounds of random
+/// stalls, each interrupted once by a reset; then the cycles per row at full speed.
 ///
 /// # Errors
 /// As [`run`]; the message names layer, head, token and output element, and the golden trace of that row.
@@ -62,7 +63,14 @@ pub fn check(
             keys: core.keys_per_row,
             reach: 1.0,
         };
-        notes.push(utilisation(&mut bench, layer, &mut random)?);
+        notes.push(utilisation(&mut bench, layer, None, &mut random)?);
+        if core.value_ranking().is_some() {
+            let two_in_five = ValuePruning {
+                keep: core.keys_per_row * 2 / 5,
+                renormalise: true,
+            };
+            notes.push(utilisation(&mut bench, layer, Some(two_in_five), &mut random)?);
+        }
     }
     Ok(Report {
         notes,
@@ -93,9 +101,11 @@ impl LayerBench {
             ("value", fields.value),
             ("row", fields.row),
         ];
+        let mut sinks = vec![("out", fields.out)];
+        sinks.extend(fields.value_id.map(|of| ("value_id", of)));
         Ok(LayerBench {
             core: core.clone(),
-            streams: Streams::start(design, options, &sources, &[("out", fields.out)])?,
+            streams: Streams::start(design, options, &sources, &sinks)?,
         })
     }
 
@@ -136,6 +146,7 @@ impl LayerBench {
 fn utilisation(
     bench: &mut LayerBench,
     layer: Layer,
+    pruning: Option<ValuePruning>,
     random: &mut ChaCha8Rng,
 ) -> Result<String, BenchError> {
     let core = &bench.core.clone();
@@ -147,16 +158,18 @@ fn utilisation(
         .expect("a supported dimension");
     let lines = layer.keys.div_ceil(core.shape.vectors_per_line(level));
     let score_lines = layer.keys.div_ceil(core.softmax_lanes);
-    let operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
+    let mut operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
+    operands.value_pruning.fill(pruning.unwrap_or(ValuePruning::NONE));
     bench.at_full_speed(vec![operands])?;
     let taken = bench.streams.taken_at(0);
     let (first, last) = (taken[words_per_row - 1], taken[taken.len() - 1]);
     let cycles = (last - first) as f64 / (rows - 1.0);
     Ok(format!(
-        "d {}, {} keys: {cycles:.2} cycles per row of {lines} K and {score_lines} score lines, utilisation {:.3}; \
+        "d {}, {} keys{}: {cycles:.2} cycles per row of {lines} K and {score_lines} score lines, utilisation {:.3}; \
          first output after {} cycles",
         layer.head_dim,
         layer.keys,
+        pruning.map_or(String::new(), |p| format!(", {} values kept", p.keep)),
         lines as f64 / cycles,
         taken[0] - bench.streams.sent_at(2)[0],
     ))
@@ -167,16 +180,29 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
     let mut sent = vec![Vec::new(), Vec::new(), Vec::new()];
     let mut expected = Vec::new();
     let mut places = Vec::new();
+    let mut ids = Vec::new();
+    let mut id_places = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
         let words = LayerStreams::new(core, layer).expect("a layer made for this core");
         for (channel, words) in sent.iter_mut().zip([words.key, words.value, words.row]) {
             channel.extend(words);
         }
-        for (head, rows) in attend_layer(&core.formats, layer).iter().enumerate() {
-            for (token, outputs) in rows.iter().enumerate() {
-                let words = LayerStreams::output_words(core.output_lanes, outputs);
+        let head_dim = layer.queries[0][0].len();
+        let level = core.shape.level_of(head_dim).expect("it fits");
+        for head in 0..layer.queries.len() {
+            let rows = attend_head(&core.formats, &layer.head(head));
+            for (token, row) in rows.iter().enumerate() {
+                let words = LayerStreams::output_words(core.output_lanes, &row.outputs);
                 places.extend((0..words.len()).map(|word| (index, head, token, word)));
                 expected.extend(words);
+                let live = layer.live_keys[token];
+                if layer.value_pruning[token].keep < live {
+                    let mut kept = row.kept[..live].to_vec();
+                    kept.resize(score_lines(core, level, live) * core.softmax_lanes, false);
+                    let words = value_ids(&kept, core.softmax_lanes);
+                    id_places.extend((0..words.len()).map(|line| (index, head, token, line)));
+                    ids.extend(words);
+                }
             }
         }
     }
@@ -209,11 +235,19 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
             trace.accumulators.get(element),
         )
     };
-    Traffic {
+    let mut traffic = Traffic {
         sent,
         expected: vec![expected],
         explain: vec![Box::new(explain)],
+    };
+    if core.value_ranking().is_some() {
+        traffic.expected.push(ids);
+        traffic.explain.push(Box::new(move |place| {
+            let (index, head, token, line) = id_places[place.word];
+            format!("layer {index}, head {head}, token {token}, line {line}")
+        }));
     }
+    traffic
 }
 
 /// What makes a random layer.
@@ -287,7 +321,8 @@ fn corners(core: &AttentionCore, random: &mut ChaCha8Rng) -> Vec<LayerOperands> 
                 keys,
                 reach: 2.0,
             };
-            layers.push(layer.operands(core, random, live));
+            let layer = layer.operands(core, random, live);
+            layers.push(with_pruning(core, layer, random));
         }
     }
     layers
@@ -318,5 +353,29 @@ fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands 
             .map(|_| random.random_range(0..=keys))
             .collect()
     };
-    layer.operands(core, random, live)
+    let layer = layer.operands(core, random, live);
+    with_pruning(core, layer, random)
+}
+
+/// The layer with values pruned where the core can: all, half, any number, or none of a row's values stay.
+fn with_pruning(
+    core: &AttentionCore,
+    mut layer: LayerOperands,
+    random: &mut ChaCha8Rng,
+) -> LayerOperands {
+    if core.value_ranking().is_none() {
+        return layer;
+    }
+    for (pruning, &live) in layer.value_pruning.iter_mut().zip(&layer.live_keys) {
+        let keep = match random.random_range(0..4) {
+            0 => usize::MAX,
+            1 => live / 2,
+            _ => random.random_range(0..=live),
+        };
+        *pruning = ValuePruning {
+            keep,
+            renormalise: random.random_bool(0.5),
+        };
+    }
+    layer
 }

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::exponent::narrowest;
-use super::softmax_rows::{Row, RowShape, fields, places};
+use super::softmax_rows::{Row, RowShape, fields, places, pruned_places};
 use super::streams::{ROUNDS, Streams, Traffic, design, figure, span};
 use super::{BenchError, Options, Report};
 use crate::accelerator::softmax::ExponentialPass;
@@ -11,7 +11,8 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Design;
 
-/// Runs on the configuration's parameters and on the smallest: one lane, a ring of one row of banks, one row in flight.
+/// Runs on the configuration's parameters and on the smallest: one lane, a ring of one row of banks, one row in flight,
+/// with value pruning and without.
 ///
 /// # Errors
 /// [`BenchError`] when the block differs from its golden model or cannot be simulated.
@@ -23,13 +24,20 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
         lanes: 1,
         exponential_lines: 1,
         rows_in_flight: 1,
+        value_pruning: false,
     };
     let few = Options {
         cases: options.cases / 10,
         ..options.untraced()
     };
-    let corner = check(&smallest, &design(&smallest), &few)?;
-    report.add(corner.without_notes());
+    let pruning = ExponentialPass {
+        value_pruning: true,
+        ..smallest.clone()
+    };
+    for corner in [smallest, pruning] {
+        let corner = check(&corner, &design(&corner), &few)?;
+        report.add(corner.without_notes());
+    }
     Ok(report)
 }
 
@@ -48,11 +56,20 @@ pub fn check(
         formats: block.formats,
         lanes: block.lanes,
         most_lines: block.exponential_lines,
+        pruned_keys: block
+            .value_pruning
+            .then_some(block.exponential_lines * block.lanes),
     };
-    let sources = fields(&shape, &["score", "maximum", "scale"]);
-    let sinks = fields(&shape, &["exponential", "row"]);
+    let mut sources = fields(&shape, &["score", "maximum", "scale"]);
+    let mut sinks = fields(&shape, &["exponential", "row"]);
+    if block.value_pruning {
+        let prunes = fields(&shape, &["prunes"]).remove(0).1;
+        sources.push(("pruning", prunes));
+        sinks.extend(fields(&shape, &["ranked"]));
+    }
     let mut streams = Streams::start(design, options, &sources, &sinks)?;
-    streams.at_full_speed(traffic(&shape, &shape.corners(), &mut random))?;
+    let corners = shape.corners(&mut random);
+    streams.at_full_speed(traffic(&shape, &corners, &mut random))?;
     for _ in 0..ROUNDS {
         let rows: Vec<_> = (0..options.cases / ROUNDS + 1)
             .map(|_| shape.random_row(&mut random))
@@ -97,12 +114,20 @@ pub fn check(
 fn traffic(shape: &RowShape, rows: &[Row], random: &mut ChaCha8Rng) -> Traffic {
     let words = shape.words(rows, random);
     let in_lines = places(rows, shape.lanes);
-    Traffic {
+    let pruning = shape.pruned_keys.is_some();
+    let mut traffic = Traffic {
         sent: vec![words.scores, words.maxima, words.scales],
         expected: vec![words.exponentials, words.reciprocals],
         explain: vec![
             Box::new(in_lines),
             Box::new(|place| format!("row {}", place.word)),
         ],
+    };
+    if pruning {
+        traffic.sent.push(words.prunes);
+        traffic.expected.push(words.ranked);
+        let pruned = pruned_places(rows, shape.lanes);
+        traffic.explain.push(Box::new(pruned));
     }
+    traffic
 }

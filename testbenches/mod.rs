@@ -45,6 +45,8 @@ pub mod sram;
 pub mod streams;
 pub mod top_k;
 pub mod use_pass;
+pub mod value_ids;
+pub mod value_ranking;
 pub mod weights;
 pub mod zero_eliminator;
 
@@ -137,6 +139,8 @@ pub fn all() -> Vec<Testbench> {
         row_sum,
         exponential_pass,
         weights,
+        value_ranking,
+        value_ids,
         use_pass,
         softmax,
         prob_value_element,

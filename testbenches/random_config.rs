@@ -74,6 +74,7 @@ pub fn valid(random: &mut impl Rng, limits: Limits) -> Config {
     config.limits.keys_per_row = keys;
     config.limits.heads = about(random, 6, 20);
     config.softmax.lanes = chosen(random, &fitting_softmax_lanes(&config));
+    config.softmax.value_engines = random.random_range(0..=2);
     config.top_k.lanes = 1 << random.random_range(0..6);
     let divisors: Vec<usize> = (1..=32).filter(|&n| smallest.is_multiple_of(n)).collect();
     config.output.lanes = chosen(random, &divisors);

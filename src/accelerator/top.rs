@@ -4,7 +4,7 @@ use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
 use super::prob_value::ProbValue;
 use super::query_key::QueryKey;
 use super::shape::ArrayShape;
-use super::softmax::Softmax;
+use super::softmax::{Softmax, ValueRanking};
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::config::Config;
@@ -38,6 +38,10 @@ pub struct AttentionCore {
     pub keys_per_row: usize,
     /// Rows between `query_key` and `prob_value`.
     pub rows_in_flight: usize,
+    /// Engines that rank a row's exponentials for local value pruning; 0 for hardware without it.
+    pub value_engines: usize,
+    /// Comparators of each kind in such an engine.
+    pub comparators: usize,
 }
 
 impl AttentionCore {
@@ -63,6 +67,8 @@ impl AttentionCore {
             weight_lines: config.buffers.weight_lines,
             keys_per_row: config.limits.keys_per_row,
             rows_in_flight: config.schedule.rows_in_flight,
+            value_engines: config.softmax.value_engines,
+            comparators: config.top_k.lanes,
         }
     }
 
@@ -106,7 +112,18 @@ impl AttentionCore {
             exponential_lines: self.exponential_lines,
             weight_lines: self.weight_lines,
             rows_in_flight: self.rows_in_flight,
+            value_ranking: self.value_ranking(),
         }
+    }
+
+    /// The ranking for local value pruning, where there is one.
+    pub fn value_ranking(&self) -> Option<ValueRanking> {
+        (self.value_engines > 0).then(|| ValueRanking {
+            engines: self.value_engines,
+            comparators: self.comparators,
+            lanes: self.softmax_lanes,
+            max_keys: self.keys_per_row,
+        })
     }
 
     /// The Prob x V stage.
@@ -125,7 +142,23 @@ impl AttentionCore {
         let of_buffer = self.key_buffer().ring.row_fields();
         fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
         fields.extend(self.softmax().scale_fields());
+        if self.value_ranking().is_some() {
+            // The live keys are those of the buffers.
+            for mut field in ValueRanking::pruning_fields(self.keys_per_row) {
+                match field.name.as_str() {
+                    "keys" => continue,
+                    "kept" => field.name = "values_kept".into(),
+                    _ => {}
+                }
+                fields.push(field);
+            }
+        }
         fields
+    }
+
+    /// Fields of the `value_id` channel, where values are pruned.
+    pub fn value_id_fields(&self) -> Option<Vec<Field>> {
+        self.softmax().use_pass().value_ids().map(|ids| ids.id_fields())
     }
 
     /// One branch of the row descriptor: the named fields, waiting for their stage.
@@ -165,6 +198,7 @@ impl Block for AttentionCore {
             ("weight_lines", self.weight_lines),
             ("keys_per_row", self.keys_per_row),
             ("rows_in_flight", self.rows_in_flight),
+            ("value_engines", self.value_engines),
         ] {
             parameters.push((name, value.to_string()));
         }
@@ -193,7 +227,8 @@ impl Block for AttentionCore {
         let out = m.stream_out("out", &self.prob_value().out_fields());
 
         m.section("every stage gets its part of the row descriptor");
-        let u_fork = m.instance("u_row_fork", &Fork { branches: 5 });
+        let branches = if self.value_engines > 0 { 6 } else { 5 };
+        let u_fork = m.instance("u_row_fork", &Fork { branches });
         u_fork.input("in_valid", row.valid);
         row.ready.drive(u_fork.output("in_ready"));
         let rows = self.rows_in_flight + Self::ROWS_AHEAD;
@@ -223,6 +258,15 @@ impl Block for AttentionCore {
             .feed("score", score)
             .feed("maximum", maximum)
             .feed("scale", scale);
+        if let Some(fields) = self.value_id_fields() {
+            let names = ["live", "values_kept", "renormalise"];
+            let pruning = self.branch(m, u_fork, (5, "pruning", rows), &row, &names);
+            let as_softmax = [("keys", "live"), ("kept", "values_kept"), ("renormalise", "renormalise")];
+            let words = as_softmax.map(|(name, field)| (name.to_owned(), pruning.field(field)));
+            u_softmax.feed("pruning", pruning.with_fields(words.into()));
+            let value_id = m.stream_out("value_id", &fields);
+            value_id.connect(u_softmax.stream("value_id"));
+        }
         score_free.drive(u_softmax.output("score_free"));
         let [weight, reciprocal] =
             ["weight", "reciprocal"].map(|channel| u_softmax.stream(channel));

@@ -101,6 +101,8 @@ pub struct Buffers {
 pub struct Softmax {
     /// Scores that pass through the exponential per cycle.
     pub lanes: usize,
+    /// Quick-select engines for local value pruning; 0 for hardware without it.
+    pub value_engines: usize,
 }
 
 /// The selection of tokens.
@@ -167,7 +169,10 @@ impl Default for Config {
                 exponential_lines: 0,
                 weight_lines: 0,
             },
-            softmax: Softmax { lanes: 0 },
+            softmax: Softmax {
+                lanes: 0,
+                value_engines: 0,
+            },
             top_k: TopK { lanes: 0 },
             output: Output { lanes: 0 },
             limits: Limits {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::{BenchError, CosimError};
+use crate::golden::layer::LayerOperands;
 
 /// Why a layer does not fit a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,6 +33,22 @@ pub enum LayerError {
         keys: usize,
         /// The configuration's.
         limit: usize,
+        /// The configuration's name.
+        config: String,
+    },
+    /// Values to prune on hardware that keeps them all.
+    #[error(
+        "local value pruning of query {query} to {keep} of its {live} keys: the hardware of configuration {config} \
+         prunes no values, softmax.value_engines is 0; choose another configuration, set softmax.value_engines to 1 or \
+         2, or keep all values"
+    )]
+    ValuePruning {
+        /// The first query row with fewer values than live keys.
+        query: usize,
+        /// Values that it keeps.
+        keep: usize,
+        /// Its live keys.
+        live: usize,
         /// The configuration's name.
         config: String,
     },
@@ -89,4 +106,27 @@ pub(super) fn check_fit(
         });
     }
     Ok(level)
+}
+
+/// Checks that `core` can prune the values of a layer's rows.
+///
+/// # Errors
+/// [`LayerError::ValuePruning`] when a row keeps fewer values than it has live keys and the hardware keeps all.
+pub(super) fn check_value_pruning(
+    core: &AttentionCore,
+    layer: &LayerOperands,
+) -> Result<(), LayerError> {
+    let mut rows = layer.value_pruning.iter().zip(&layer.live_keys).enumerate();
+    let pruned = rows.find(|(_, (pruning, live))| pruning.keep < **live);
+    match pruned {
+        Some((query, (pruning, &live))) if core.value_ranking().is_none() => {
+            Err(LayerError::ValuePruning {
+                query,
+                keep: pruning.keep,
+                live,
+                config: core.name.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
 }

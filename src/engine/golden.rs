@@ -32,6 +32,7 @@ impl Engine for GoldenEngine {
             layer.tensors.key_count(),
         )?;
         let operands = &layer.quantized.operands;
+        error::check_value_pruning(&self.core, operands)?;
         let heads = (0..operands.queries.len()).map(|head| {
             let rows = attend_head(&self.core.formats, &operands.head(head));
             progress(rows.len());

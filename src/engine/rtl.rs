@@ -22,6 +22,8 @@ pub struct RtlEngine {
     value: SourceId,
     row: SourceId,
     out: SinkId,
+    /// Positions of kept values, where the hardware prunes them: nobody fetches by them here.
+    value_id: Option<SinkId>,
     /// Output words taken so far.
     taken: usize,
 }
@@ -49,6 +51,7 @@ impl RtlEngine {
         let value = bench.source("value", &fields.value);
         let row = bench.source("row", &fields.row);
         let out = bench.sink("out", &fields.out);
+        let value_id = fields.value_id.map(|of| bench.sink("value_id", &of));
         bench.reset(4)?;
         Ok(RtlEngine {
             core,
@@ -57,6 +60,7 @@ impl RtlEngine {
             value,
             row,
             out,
+            value_id,
             taken: 0,
         })
     }
@@ -87,6 +91,9 @@ impl RtlEngine {
         self.bench.send(self.row, &streams.row);
         let words = rows * streams.words_per_row;
         self.bench.collect(self.out, words);
+        if let Some(value_id) = self.value_id {
+            self.bench.collect(value_id, streams.value_id_words);
+        }
         let limit = start + inputs as u64 * CYCLES_PER_WORD;
         let mut reported = 0;
         while reported < rows && self.bench.simulator().cycle() < limit {

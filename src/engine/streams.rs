@@ -1,10 +1,11 @@
 //! A layer as the words of the attention core's streams.
 
-use super::error::{LayerError, check_fit};
+use super::error::{LayerError, check_fit, check_value_pruning};
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
+use crate::numerics::value_bits;
 
 /// The words of a layer, per input channel, in the order in which the core takes them.
 pub struct LayerStreams {
@@ -16,9 +17,11 @@ pub struct LayerStreams {
     pub row: Vec<Vec<i64>>,
     /// Output words per row.
     pub words_per_row: usize,
+    /// Words of the positions of kept values: one per score line of every row that prunes.
+    pub value_id_words: usize,
 }
 
-/// Fields of the core's input channels `key`, `value` and `row` and of its output channel `out`, for a bench.
+/// Fields of the core's input channels `key`, `value` and `row` and of its output channels, for a bench.
 pub struct CoreFields {
     /// `key` channel.
     pub key: Vec<Field>,
@@ -28,6 +31,8 @@ pub struct CoreFields {
     pub row: Vec<Field>,
     /// `out` channel.
     pub out: Vec<Field>,
+    /// `value_id` channel, where values are pruned.
+    pub value_id: Option<Vec<Field>>,
 }
 
 impl CoreFields {
@@ -51,6 +56,13 @@ impl CoreFields {
                 Field::signed("data", formats.output_bits()).lanes(core.output_lanes),
                 Field::unsigned("last", 1),
             ],
+            value_id: core.softmax().use_pass().value_ids().map(|ids| {
+                vec![
+                    Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
+                    Field::unsigned("count", value_bits(ids.lanes)),
+                    Field::unsigned("last", 1),
+                ]
+            }),
         }
     }
 }
@@ -82,12 +94,14 @@ impl LayerStreams {
         let head_dim = layer.keys[0][0].len();
         let keys = layer.keys[0].len();
         let level = check_fit(core, head_dim, keys)?;
+        check_value_pruning(core, layer)?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
         Ok(LayerStreams {
             key: layer.keys.iter().flat_map(key_lines).collect(),
             value: layer.values.iter().flat_map(key_lines).collect(),
             row: row_words(core, layer, level),
             words_per_row: head_dim / core.output_lanes,
+            value_id_words: value_id_words(core, layer, level),
         })
     }
 
@@ -104,6 +118,20 @@ impl LayerStreams {
             })
             .collect()
     }
+}
+
+/// Score lines of a row with so many live keys, which comes in whole K lines.
+pub fn score_lines(core: &AttentionCore, level: usize, live: usize) -> usize {
+    let per_line = core.shape.vectors_per_line(level);
+    let scores = live.div_ceil(per_line).max(1) * per_line;
+    scores.div_ceil(core.softmax_lanes)
+}
+
+fn value_id_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> usize {
+    let rows = layer.value_pruning.iter().zip(&layer.live_keys);
+    let pruned = rows.filter(|(pruning, live)| pruning.keep < **live);
+    let lines: usize = pruned.map(|(_, &live)| score_lines(core, level, live)).sum();
+    lines * layer.queries.len()
 }
 
 fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<Vec<i64>> {
@@ -127,6 +155,12 @@ fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<V
                 i64::from(scale.pre),
                 i64::from(scale.post),
             ]);
+            if core.value_ranking().is_some() {
+                let pruning = layer.value_pruning[row];
+                // All of them where no fewer than the live keys stay.
+                let kept = pruning.keep.min(layer.live_keys[row]);
+                word.extend([kept as i64, i64::from(pruning.renormalise)]);
+            }
             words.push(word);
         }
     }

@@ -104,7 +104,10 @@ pub fn attend_row(
 }
 
 /// The keys with the `keep` largest exponentials, ties to the lowest index; dead keys are never kept.
-fn kept_values(exponentials: &[i64], live: &[bool], keep: usize) -> Vec<bool> {
+///
+/// # Panics
+/// When the mask's length differs from the row's.
+pub fn kept_values(exponentials: &[i64], live: &[bool], keep: usize) -> Vec<bool> {
     let ranks: Vec<u64> = exponentials.iter().map(|&e| e as u64).collect();
     let part = |&live: &bool| if live { Part::Ranked } else { Part::Dead };
     let parts: Vec<Part> = live.iter().map(part).collect();

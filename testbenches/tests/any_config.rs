@@ -109,6 +109,14 @@ fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> La
     let queries = tensor(heads, live_keys.len(), formats.query_bits);
     let keys = tensor(kv_heads, keys, formats.key_bits);
     let values = tensor(kv_heads, keys[0].len(), formats.value_bits);
+    let value_pruning = live_keys.iter().map(|&live| ValuePruning {
+        keep: match config.softmax.value_engines {
+            0 => live,
+            _ => random.random_range(0..=live),
+        },
+        renormalise: random.random_bool(0.5),
+    });
+    let value_pruning = value_pruning.collect();
     // Scores of random operands spread over a few powers of two of this factor's inverse.
     let spread = formats.score_bits() as i32 - 11;
     let scales = (0..heads).map(|head| {
@@ -118,7 +126,7 @@ fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> La
     LayerOperands {
         scales: scales.collect(),
         kv_heads: equal_groups(heads, kv_heads),
-        value_pruning: vec![ValuePruning::NONE; live_keys.len()],
+        value_pruning,
         queries,
         keys,
         values,

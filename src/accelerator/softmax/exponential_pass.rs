@@ -7,7 +7,7 @@ use crate::cells::credits::Credits;
 use crate::cells::delay::{delay, delay_flag};
 use crate::cells::fifo::Fifo;
 use crate::cells::reciprocal::Reciprocal;
-use crate::hdl::{About, Block, Builder, Field, Sig, Stream, Ty};
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut, Ty};
 use crate::numerics::{
     EXPONENTIAL_BITS, Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, SCALE_MANTISSA_BITS,
     SCALE_SHIFT_BITS,
@@ -20,7 +20,11 @@ use crate::{net, reg};
 /// - Interval: one line per cycle, also from row to row, where `rows_in_flight` rows take [`row_cycles`](Self::row_cycles)
 ///   or more.
 /// - Stalls: a line enters when the exponential ring has a place for it, a row's last line also when the row's 1/S has
-///   one; nothing behind that stalls.
+///   one, a line of a pruning row also when the ranked ring has one; nothing behind that stalls.
+///
+/// No row waits for ever: what frees the places of a row's line is rows before it that are used, and lines before it
+/// that are ranked, and both need nothing of later rows. So the exponential ring must hold one longest row, with
+/// pruning as without.
 #[derive(Clone, Debug)]
 pub struct ExponentialPass {
     /// Operand formats.
@@ -31,6 +35,8 @@ pub struct ExponentialPass {
     pub exponential_lines: usize,
     /// Rows whose 1/S may be under way or waiting.
     pub rows_in_flight: usize,
+    /// Whether lines of rows that prune their values go to a ranking too.
+    pub value_pruning: bool,
 }
 
 impl ExponentialPass {
@@ -50,6 +56,13 @@ impl ExponentialPass {
             self.lanes * (EXPONENTIAL_BITS + 1) + 1,
             self.exponential_lines,
         )
+    }
+
+    /// The ranked ring, between the pipeline and the ranking: a line leaves every cycle, as a place is taken from a line's
+    /// entry until the cycle after it has left.
+    pub fn ranked_ring(&self) -> BankedFifo {
+        let lines = self.exponential_latency() + 1;
+        BankedFifo::new(self.ring().width, lines)
     }
 
     /// Cycles from the transfer of a score line to its exponentials at the ring.
@@ -122,6 +135,11 @@ impl ExponentialPass {
         ]
     }
 
+    /// Fields of the `pruning` channel.
+    pub fn pruning_fields() -> Vec<Field> {
+        vec![Field::new("prunes", 1, "the row's exponentials are ranked")]
+    }
+
     /// Fields of the `row` channel: what is known of a row when its exponentials are used.
     pub fn row_fields() -> Vec<Field> {
         vec![
@@ -145,30 +163,50 @@ struct Line<'m> {
     post: Sig<'m>,
 }
 
+/// The streams of value pruning.
+struct Ranking<'m> {
+    pruning: Stream<'m>,
+    ranked: StreamOut<'m>,
+}
+
+impl<'m> Ranking<'m> {
+    /// Whether the row at the input is ranked.
+    fn prunes(&self) -> Sig<'m> {
+        self.pruning.field("prunes")
+    }
+}
+
 impl Block for ExponentialPass {
     fn name(&self) -> String {
         format!(
-            "spatten_exponential_pass_s{}_l{}_n{}_r{}",
+            "spatten_exponential_pass_s{}_l{}_n{}_r{}{}",
             self.formats.score_bits(),
             self.lanes,
             self.exponential_lines,
-            self.rows_in_flight
+            self.rows_in_flight,
+            if self.value_pruning { "_v" } else { "" }
         )
     }
 
     fn about(&self) -> About {
+        let ranked = match self.value_pruning {
+            true => "\x20                   '-> u_ranked_ring -> ranked, of rows that prune\n",
+            false => "",
+        };
         About {
-            purpose: "Exponential pass: a complete row's scores become exponentials e relative to the row's maximum, which\n\
-                      wait in the exponential ring while their sum S and its reciprocal are made.\n\
-                      \n\
-                      score -> u_exponent -> u_exponential_ring -> exponential\n\
-                      \x20                   '-> u_row_sum -> u_reciprocal -> u_row_fifo -> row"
-                .into(),
+            purpose: format!(
+                "Exponential pass: a complete row's scores become exponentials e relative to the row's maximum, which\n\
+                 wait in the exponential ring while their sum S and its reciprocal are made.\n\
+                 \n\
+                 score -> u_exponent -> u_exponential_ring -> exponential\n\
+                 {ranked}\x20                   '-> u_row_sum -> u_reciprocal -> u_row_fifo -> row"
+            ),
             parameters: vec![
                 ("score_bits", self.formats.score_bits().to_string()),
                 ("lanes", self.lanes.to_string()),
                 ("exponential_lines", self.exponential_lines.to_string()),
                 ("rows_in_flight", self.rows_in_flight.to_string()),
+                ("value_pruning", self.value_pruning.to_string()),
             ],
             source: file!(),
         }
@@ -180,6 +218,10 @@ impl Block for ExponentialPass {
         let scale = m.stream_in("scale", &Self::scale_fields());
         let exponential = m.stream_out("exponential", &Self::exponential_fields(self.lanes));
         let row = m.stream_out("row", &Self::row_fields());
+        let ranking = self.value_pruning.then(|| Ranking {
+            pruning: m.stream_in("pruning", &Self::pruning_fields()),
+            ranked: m.stream_out("ranked", &Self::exponential_fields(self.lanes)),
+        });
 
         m.section("a line enters when its row is complete and its results have places");
         let ring = self.ring();
@@ -188,12 +230,22 @@ impl Block for ExponentialPass {
         let last = score.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
         net!(m, row_here = maximum.valid & scale.valid);
-        net!(m, ready = row_here & line_room & (row_room | !last));
+        net!(m, row_ready = row_here & line_room & (row_room | !last));
+        let places = ranking.as_ref().map(|ranking| {
+            let credits = Credits::new(m, "ranked", self.ranked_ring().lines());
+            let room = credits.available() | !ranking.prunes();
+            (credits, ranking.pruning.valid & room)
+        });
+        let ready = places.map_or(row_ready, |(_, room)| row_ready & room);
+        net!(m, ready = ready);
         net!(m, issue = score.valid & ready);
         score.ready.drive(ready);
         net!(m, row_end = issue & last);
         maximum.ready.drive(row_end);
         scale.ready.drive(row_end);
+        if let Some(ranking) = &ranking {
+            ranking.pruning.ready.drive(row_end);
+        }
 
         m.section("first register: behind it nothing stalls");
         reg!(m, issue_q = issue, reset = 0);
@@ -229,6 +281,23 @@ impl Block for ExponentialPass {
         let found = m.through("u_exponential_ring", &ring, found);
         lines.count(issue, found.valid & exponential.ready);
         exponential.connect(found);
+
+        if let (Some(ranking), Some((credits, _))) = (&ranking, places) {
+            m.section("lines of a pruning row, for the ranking");
+            net!(m, ranked_issue = issue & ranking.prunes());
+            let ranked_valid = delay_flag(m, "ranked_valid", ranked_issue, 1 + latency);
+            let ranked_ready = m.wire("ranked_ring_ready", 1, "");
+            m.never(ranked_valid & !ranked_ready, "a ranked line found no place");
+            let fields = vec![
+                ("data".into(), exponentials),
+                ("live".into(), live),
+                ("last".into(), e_last),
+            ];
+            let line = Stream::new(ranked_valid, ranked_ready, fields);
+            let line = m.through("u_ranked_ring", &self.ranked_ring(), line);
+            credits.count(ranked_issue, line.valid & ranking.ranked.ready);
+            ranking.ranked.connect(line);
+        }
 
         m.section("sum of the row and its reciprocal");
         let u_row_sum = m.instance("u_row_sum", &self.row_sum());

@@ -6,6 +6,8 @@ pub mod golden;
 mod row_sum;
 mod rtl;
 mod use_pass;
+mod value_ids;
+mod value_ranking;
 mod weights;
 
 pub use exponent::Exponent;
@@ -13,4 +15,6 @@ pub use exponential_pass::ExponentialPass;
 pub use row_sum::RowSum;
 pub use rtl::Softmax;
 pub use use_pass::UsePass;
+pub use value_ids::ValueIds;
+pub use value_ranking::ValueRanking;
 pub use weights::Weights;

@@ -1,11 +1,17 @@
 //! The use pass: once a row's 1/S is known, its exponentials are read once, in order, for everything made of them.
 
 use super::exponential_pass::ExponentialPass;
+use super::row_sum::RowSum;
+use super::value_ids::ValueIds;
+use super::value_ranking::ValueRanking;
 use super::weights::Weights;
+use crate::accelerator::top_k::FirstEquals;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::credits::Credits;
+use crate::cells::delay::delay;
 use crate::cells::fifo::Fifo;
-use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::cells::reciprocal::Reciprocal;
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut};
 use crate::numerics::{EXPONENTIAL_BITS, WEIGHT_BITS};
 use crate::{net, reg};
 
@@ -14,7 +20,8 @@ use crate::{net, reg};
 /// - Latency: [`weight_latency`](Self::weight_latency) and [`reciprocal_latency`](Self::reciprocal_latency).
 /// - Interval: one line per cycle, also from row to row.
 /// - Stalls: a line enters when the weight ring has a place for it, a row's last line also when the row's 1/S has one;
-///   nothing behind that stalls.
+///   nothing behind that stalls. A row that prunes its values starts when its threshold is known, too, and its lines
+///   need places for their kept keys' positions.
 #[derive(Clone, Debug)]
 pub struct UsePass {
     /// Keys per line.
@@ -23,11 +30,31 @@ pub struct UsePass {
     pub weight_lines: usize,
     /// Rows whose 1/S may wait for the outputs.
     pub rows_in_flight: usize,
+    /// Longest row in keys, where values are pruned; `None` for hardware without value pruning.
+    pub pruned_keys: Option<usize>,
 }
 
 impl UsePass {
+    /// Lines of kept keys under way or waiting to be packed into positions: one leaves per cycle.
+    const ID_LINES: usize = 8;
+
+    /// Cycles from the exponentials in the first register to those of the kept keys alone: compared with the threshold,
+    /// then counted where they equal it.
+    const FILTER_LATENCY: usize = 2;
+
     pub(crate) fn weights(&self) -> Weights {
         Weights { lanes: self.lanes }
+    }
+
+    /// Positions of the kept keys, where values are pruned.
+    pub fn value_ids(&self) -> Option<ValueIds> {
+        let lanes = self.lanes;
+        self.pruned_keys
+            .map(|max_keys| ValueIds { lanes, max_keys })
+    }
+
+    fn filter_latency(&self) -> usize {
+        self.pruned_keys.map_or(0, |_| Self::FILTER_LATENCY)
     }
 
     /// The weight ring.
@@ -37,12 +64,34 @@ impl UsePass {
 
     /// Cycles from the transfer of an exponential line to the first in which its weights can leave the ring.
     pub fn weight_latency(&self) -> usize {
-        1 + self.weights().latency() + BankedFifo::LATENCY as usize
+        1 + self.filter_latency() + self.weights().latency() + BankedFifo::LATENCY as usize
     }
 
     /// Cycles from the transfer of a row's last exponential line to the first in which its 1/S can leave.
     pub fn reciprocal_latency(&self) -> usize {
         1 + Fifo::LATENCY as usize
+    }
+
+    /// Cycles from the transfer of the last exponential line of a row that is divided by the sum of its kept
+    /// exponentials to the first in which that reciprocal can leave.
+    pub fn renormalised_latency(&self) -> usize {
+        let sum = RowSum { lanes: self.lanes };
+        let of_sum = sum.latency() + Reciprocal.latency();
+        1 + self.filter_latency() + of_sum + Fifo::LATENCY as usize
+    }
+
+    /// Cycles from the transfer of an exponential line to the first in which its kept keys' positions can leave.
+    pub fn id_latency(&self) -> usize {
+        let stages = 1 + self.filter_latency();
+        stages + Fifo::LATENCY as usize + ValueIds::LATENCY as usize
+    }
+
+    /// Fields of the `mode` channel: how a row prunes its values.
+    pub fn mode_fields() -> Vec<Field> {
+        vec![
+            Field::new("prunes", 1, "a threshold says which values stay"),
+            Field::new("renormalise", 1, "of a pruning row: divide by the kept sum"),
+        ]
     }
 
     /// Lines of the weight ring with which one line leaves per cycle: a line keeps its place from its entry until the
@@ -61,23 +110,39 @@ impl UsePass {
 impl Block for UsePass {
     fn name(&self) -> String {
         format!(
-            "spatten_use_pass_l{}_n{}_r{}",
-            self.lanes, self.weight_lines, self.rows_in_flight
+            "spatten_use_pass_l{}_n{}_r{}{}",
+            self.lanes,
+            self.weight_lines,
+            self.rows_in_flight,
+            self.pruned_keys
+                .map_or(String::new(), |keys| format!("_v{keys}"))
         )
     }
 
     fn about(&self) -> About {
+        let pruned = match self.pruned_keys {
+            Some(_) => {
+                "\n\nOf a row that prunes its values only the keys that its threshold keeps get a weight:\n\
+                 \n\
+                 threshold -> u_first_equals -> u_weights; u_value_ids -> value_id;\n\
+                 \x20            u_kept_sum -> u_kept_reciprocal -> u_kept_fifo -> reciprocal"
+            }
+            None => "",
+        };
+        let pruned_keys = self.pruned_keys.map_or("none".into(), |k| k.to_string());
         About {
-            purpose: "Use pass: the exponentials of a row whose 1/S is known are read once, in order, and become the\n\
-                      weights of its V vectors.\n\
-                      \n\
-                      exponential -> u_weights -> u_weight_ring -> weight\n\
-                      row ---------> u_reciprocal_fifo ---------> reciprocal"
-                .into(),
+            purpose: format!(
+                "Use pass: the exponentials of a row whose 1/S is known are read once, in order, and become the\n\
+                 weights of its V vectors.\n\
+                 \n\
+                 exponential -> u_weights -> u_weight_ring -> weight\n\
+                 row ---------> u_reciprocal_fifo ---------> reciprocal{pruned}"
+            ),
             parameters: vec![
                 ("lanes", self.lanes.to_string()),
                 ("weight_lines", self.weight_lines.to_string()),
                 ("rows_in_flight", self.rows_in_flight.to_string()),
+                ("pruned_keys", pruned_keys),
             ],
             source: file!(),
         }
@@ -91,6 +156,7 @@ impl Block for UsePass {
         let row = m.stream_in("row", &ExponentialPass::row_fields());
         let weight = m.stream_out("weight", &Self::weight_fields(self.lanes));
         let reciprocal = m.stream_out("reciprocal", &ExponentialPass::row_fields());
+        let pruning = self.pruned_keys.map(|keys| Pruning::new(m, self, keys));
 
         m.section("a line enters when its row's 1/S is known and its results have places");
         let ring = self.ring();
@@ -98,7 +164,9 @@ impl Block for UsePass {
         let rows = Credits::new(m, "row", self.rows_in_flight);
         let last = exponential.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
-        net!(m, ready = row.valid & line_room & (row_room | !last));
+        net!(m, row_ready = row.valid & line_room & (row_room | !last));
+        let ready = pruning.as_ref().map_or(row_ready, |p| row_ready & p.known);
+        net!(m, ready = ready);
         net!(m, issue = exponential.valid & ready);
         exponential.ready.drive(ready);
         net!(m, row_end = issue & last);
@@ -121,12 +189,27 @@ impl Block for UsePass {
             "a dead key has an exponential",
         );
 
+        let line = Line {
+            issue,
+            valid: *valid_q,
+            last: *last_q,
+            e: *e_q,
+            live: *live_q,
+        };
+        let kept = match &pruning {
+            Some(pruning) => self.keep(m, pruning, row_end, line),
+            None => Kept {
+                line,
+                renormalises: None,
+            },
+        };
+
         m.section("weights by error feedback");
         let u_weights = m.instance("u_weights", &self.weights());
         u_weights
-            .input("e", e_q)
-            .input("valid", valid_q)
-            .input("last", last_q);
+            .input("e", kept.line.e)
+            .input("valid", kept.line.valid)
+            .input("last", kept.line.last);
         let found = u_weights.output("valid");
         let ring_ready = m.wire("ring_ready", 1, "");
         m.never(found & !ring_ready, "a weight line found no place");
@@ -139,11 +222,204 @@ impl Block for UsePass {
         m.section("1/S goes to the outputs with the row's last line");
         let row_ready = m.wire("reciprocal_ready", 1, "");
         m.never(*row_end_q & !row_ready, "a reciprocal found no place");
-        let fields = vec![("r".into(), *r_q), ("k".into(), *k_q)];
+        let mut fields = vec![("r".into(), *r_q), ("k".into(), *k_q)];
+        if let Some((renormalises, _)) = kept.renormalises {
+            fields.push(("renormalises".into(), renormalises));
+        }
         let known = Stream::new(*row_end_q, row_ready, fields);
         let fifo = Fifo::new(known.width(), self.rows_in_flight);
         let known = m.through("u_reciprocal_fifo", &fifo, known);
+        let known = match kept.renormalises {
+            Some((_, of_line)) => self.renormalised(m, known, kept.line, of_line),
+            None => known,
+        };
         rows.count(row_end, known.valid & reciprocal.ready);
         reciprocal.connect(known);
+    }
+}
+
+/// An exponential line in one stage of the pipeline.
+#[derive(Clone, Copy)]
+struct Line<'m> {
+    /// It enters the first register.
+    issue: Sig<'m>,
+    valid: Sig<'m>,
+    last: Sig<'m>,
+    e: Sig<'m>,
+    live: Sig<'m>,
+}
+
+/// The exponentials that become weights.
+struct Kept<'m> {
+    line: Line<'m>,
+    /// Where values are pruned, whether the row is divided by the sum of its kept exponentials: of the row in the first
+    /// register, and of the line here.
+    renormalises: Option<(Sig<'m>, Sig<'m>)>,
+}
+
+/// The streams of value pruning.
+struct Pruning<'m> {
+    mode: Stream<'m>,
+    threshold: Stream<'m>,
+    value_id: StreamOut<'m>,
+    ids: ValueIds,
+    places: Credits<'m>,
+    /// What the row at the input needs for its pruning is here.
+    known: Sig<'m>,
+}
+
+impl<'m> Pruning<'m> {
+    fn new(m: &'m Builder, pass: &UsePass, max_keys: usize) -> Self {
+        let mode = m.stream_in("mode", &UsePass::mode_fields());
+        let fields = ValueRanking::threshold_fields(max_keys);
+        let threshold = m.stream_in("threshold", &fields);
+        let ids = ValueIds {
+            lanes: pass.lanes,
+            max_keys,
+        };
+        let value_id = m.stream_out("value_id", &ids.id_fields());
+
+        m.section("a row that prunes waits for its threshold too; other rows do not");
+        let places = Credits::new(m, "id", UsePass::ID_LINES);
+        let threshold_here = threshold.valid & places.available();
+        let known = mode.valid & (threshold_here | !mode.field("prunes"));
+        Pruning {
+            known: m.net("pruning_known", known, ""),
+            mode,
+            threshold,
+            value_id,
+            ids,
+            places,
+        }
+    }
+}
+
+impl UsePass {
+    /// The exponentials that the row's threshold keeps, [`FILTER_LATENCY`](Self::FILTER_LATENCY) cycles after the first
+    /// register; all live ones of a row that does not prune. What needs every exponential reads the first register.
+    fn keep<'m>(
+        &self,
+        m: &'m Builder,
+        pruning: &Pruning<'m>,
+        row_end: Sig<'m>,
+        line: Line<'m>,
+    ) -> Kept<'m> {
+        m.section("the row's threshold");
+        let (mode, threshold) = (&pruning.mode, &pruning.threshold);
+        let prunes = mode.field("prunes");
+        mode.ready.drive(row_end);
+        threshold.ready.drive(row_end & prunes);
+        reg!(m, first_q: 1, reset = 1, "the next line is a row's first");
+        first_q.next_when(line.issue, row_end);
+        reg!(m, starts_q = line.issue & *first_q, reset = 0);
+        reg!(m, prunes_q = prunes);
+        reg!(m, renormalises_q = prunes & mode.field("renormalise"));
+        reg!(m, kth_q = threshold.field("kth"));
+        reg!(m, keep_equal_q = threshold.field("keep_equal"));
+
+        m.section("compared with it");
+        let (e, live) = (line.e.lanes(EXPONENTIAL_BITS).to_vec(), line.live);
+        let over = (0..self.lanes).map(|k| live.bit(k) & (e[k].gt(*kth_q) | !*prunes_q));
+        let equal = (0..self.lanes).map(|k| live.bit(k) & e[k].equals(*kth_q) & *prunes_q);
+        reg!(m, over_q = m.pack(&over.collect::<Vec<_>>()));
+        reg!(m, equal_q = m.pack(&equal.collect::<Vec<_>>()));
+        reg!(m, compared_e_q = line.e, when = line.valid);
+        reg!(m, compared_q = line.valid, reset = 0);
+        reg!(m, compared_last_q = line.last);
+        reg!(m, compared_prunes_q = *prunes_q);
+
+        m.section("of the equal ones the first stay");
+        let first_equals = FirstEquals {
+            inputs: self.lanes,
+            max_keys: pruning.ids.max_keys,
+        };
+        let u_first_equals = m.instance("u_first_equals", &first_equals);
+        u_first_equals
+            .input("load", *starts_q)
+            .input("keep_equal", *keep_equal_q)
+            .input("step", *compared_q)
+            .input("equal", *equal_q);
+        reg!(m, keep_q = *over_q | u_first_equals.output("stays"));
+        reg!(m, counted_e_q = *compared_e_q, when = *compared_q);
+        reg!(m, counted_q = *compared_q, reset = 0);
+        reg!(m, counted_last_q = *compared_last_q);
+        reg!(m, pruned_q = *compared_q & *compared_prunes_q, reset = 0);
+        let counted_e = counted_e_q.lanes(EXPONENTIAL_BITS).to_vec();
+        let kept = (0..self.lanes).map(|k| counted_e[k] & keep_q.bit(k).repeat(EXPONENTIAL_BITS));
+        let kept = m.pack(&kept.collect::<Vec<_>>());
+        net!(m, kept_e = kept, "0 for a key that does not stay");
+
+        m.section("positions of the kept keys");
+        let id_ready = m.wire("id_ready", 1, "");
+        m.never(*pruned_q & !id_ready, "kept keys found no place");
+        let fields = vec![
+            ("keep".into(), *keep_q),
+            ("last".into(), *counted_last_q),
+        ];
+        let keys = Stream::new(*pruned_q, id_ready, fields);
+        let keys = m.through("u_id_fifo", &Fifo::new(self.lanes + 1, Self::ID_LINES), keys);
+        pruning
+            .places
+            .count(line.issue & prunes, keys.valid & *keys.ready);
+        let u_value_ids = m.instance("u_value_ids", &pruning.ids);
+        u_value_ids.feed("line", keys);
+        pruning.value_id.connect(u_value_ids.stream("value_id"));
+
+        let line = Line {
+            valid: *counted_q,
+            last: *counted_last_q,
+            e: kept_e,
+            live: *keep_q,
+            ..line
+        };
+        let of_line = delay(m, "kept_renormalises", *renormalises_q, Self::FILTER_LATENCY);
+        Kept {
+            line,
+            renormalises: Some((*renormalises_q, of_line)),
+        }
+    }
+
+    /// The rows' reciprocals, `known` for the rows that are divided by the sum of all exponentials, else that of the
+    /// kept ones: their sum is that of the row's weights. A row of either kind waits for those before it.
+    fn renormalised<'m>(
+        &self,
+        m: &'m Builder,
+        known: Stream<'m>,
+        kept: Line<'m>,
+        renormalises: Sig<'m>,
+    ) -> Stream<'m> {
+        m.section("reciprocal of the kept sum");
+        let u_kept_sum = m.instance("u_kept_sum", &RowSum { lanes: self.lanes });
+        u_kept_sum
+            .input("e", kept.e)
+            .input("valid", kept.valid & renormalises)
+            .input("last", kept.last);
+        let u_reciprocal = m.instance("u_kept_reciprocal", &Reciprocal);
+        u_reciprocal
+            .input("valid", u_kept_sum.output("valid"))
+            .input("sum", u_kept_sum.output("sum"));
+        let found = u_reciprocal.output("valid");
+        let place = m.wire("kept_place", 1, "");
+        m.never(found & !place, "a kept sum's reciprocal found no place");
+        let fields = vec![
+            ("r".into(), u_reciprocal.output("r")),
+            ("k".into(), u_reciprocal.output("k")),
+        ];
+        let found = Stream::new(found, place, fields);
+        // The rows' credits count these places too.
+        let fifo = Fifo::new(found.width(), self.rows_in_flight);
+        let found = m.through("u_kept_fifo", &fifo, found);
+
+        m.section("one or the other, row by row");
+        net!(m, waits = known.field("renormalises"));
+        net!(m, valid = known.valid & (found.valid | !waits));
+        let taken = m.wire("taken", 1, "");
+        let fields = ["r", "k"].map(|name| {
+            let word = waits.select(found.field(name), known.field(name));
+            (name.to_owned(), word)
+        });
+        known.ready.drive(*taken & valid);
+        found.ready.drive(*taken & valid & waits);
+        Stream::new(valid, taken, fields.into())
     }
 }

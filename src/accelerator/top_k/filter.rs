@@ -1,7 +1,7 @@
 //! The filter: which elements of the lines in input order stay.
 
+use super::first_equals::FirstEquals;
 use crate::cells::fifo::Fifo;
-use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::zero_eliminator::ZeroEliminator;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::value_bits;
@@ -105,7 +105,6 @@ impl Block for Filter {
 
     fn build(&self, m: &Builder) {
         let Filter { width, inputs, .. } = *self;
-        let bits = self.count_bits();
         let line = m.stream_in("line", &self.line_fields());
         let threshold = m.stream_in("threshold", &self.threshold_fields());
         let lower = m.input(
@@ -173,38 +172,17 @@ impl Block for Filter {
         reg!(m, last_q = last, when = judge);
 
         m.section("third stage: of the keys equal to the k-th largest the first stay");
-        let sums = PrefixSum { lanes: inputs };
-        let u_equals = m.instance("u_equals", &sums);
-        u_equals.input("flags", undecided_q);
-        let equals = u_equals.output("counts");
-        let equals_total = u_equals.output("total");
-        reg!(m, keep_equal_q: bits, "equal keys that may still stay");
-        let common = bits.max(sums.count_bits());
-        let left = keep_equal_q.resize(common);
-        let before = equals.lanes(sums.count_bits()).to_vec();
-        let stays = (0..inputs).map(|k| undecided_q.bit(k) & before[k].resize(common).lt(left));
-        let stays = m.pack(&stays.collect::<Vec<_>>());
-        net!(m, keep = *over_q | *pinned_q | stays);
-        let total = equals_total.resize(common);
-        let rest = left.wrapping_sub(total);
-        let rest = total.lt(left).select(rest, m.lit(0, common));
-        let rest = match common > bits {
-            true => {
-                net!(m, rest = rest);
-                m.unused(
-                    "rest_high",
-                    rest.slice(bits, common - bits),
-                    "at most what was left",
-                );
-                rest.slice(0, bits)
-            }
-            false => rest,
+        let first_equals = FirstEquals {
+            inputs,
+            max_keys: self.max_keys,
         };
-        let used = moves & *judged_final_q;
-        keep_equal_q.next_when(
-            learn | used,
-            learn.select(threshold.field("keep_equal"), rest),
-        );
+        let u_first_equals = m.instance("u_first_equals", &first_equals);
+        u_first_equals
+            .input("load", learn)
+            .input("keep_equal", threshold.field("keep_equal"))
+            .input("step", moves & *judged_final_q)
+            .input("equal", undecided_q);
+        net!(m, keep = *over_q | *pinned_q | u_first_equals.output("stays"));
         reg!(m, kept_valid_q: 1, reset = 0);
         reg!(m, keep_q = keep, when = moves);
         reg!(m, kept_payload_q = *payload_q, when = moves);

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod filter;
+mod first_equals;
 mod first_pivots;
 pub mod golden;
 mod part;
@@ -10,6 +11,7 @@ mod rtl;
 mod sampler;
 
 pub use filter::Filter;
+pub use first_equals::FirstEquals;
 pub use first_pivots::FirstPivots;
 pub use part::Part;
 pub use quick_select::QuickSelect;
