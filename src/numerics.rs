@@ -40,6 +40,10 @@ pub const PROBABILITY_BITS: usize = 16;
 pub const TOKEN_SCORE_BITS: usize = 36;
 /// Bits of a head's importance (unsigned, saturating).
 pub const HEAD_SCORE_BITS: usize = 40;
+/// Bits of the mantissa of a head's step of V for its importance, normalised to [2^15, 2^16).
+pub const HEAD_SCALE_MANTISSA_BITS: usize = 16;
+/// Bits of the shift of a head's step of V for its importance, 0 to 63.
+pub const HEAD_SCALE_SHIFT_BITS: usize = 6;
 /// Fraction bits of an output, in units of V.
 pub const OUTPUT_FRACTION_BITS: usize = 4;
 /// Bits of the accumulator that the reciprocal multiplies keep below the operand: accn = acc >> (k - 12).
