@@ -8,4 +8,4 @@ pub mod head;
 pub mod layer;
 pub mod row;
 
-pub use error_bound::error_bound;
+pub use error_bound::{error_bound, probability_error_bound};
