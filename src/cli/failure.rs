@@ -84,13 +84,18 @@ impl From<SynthError> for Failure {
 mod tests {
     use super::*;
     use crate::cosim::{BenchError, CosimError, DesignStopped, Fault};
-    use crate::engine::LayerError;
+    use crate::engine::{LayerError, SelectionError};
     use crate::tools::ToolError;
 
     #[test]
     fn engine_errors_are_input_environment_or_a_failed_check() {
         let layer = LayerError::Keys {
             keys: 33,
+            limit: 32,
+            config: "tiny".into(),
+        };
+        let selection = SelectionError::Capacity {
+            keep: 33,
             limit: 32,
             config: "tiny".into(),
         };
@@ -108,6 +113,8 @@ mod tests {
         };
         for (error, status) in [
             (EngineError::from(layer), 2),
+            (EngineError::from(selection), 2),
+            (EngineError::NotInRtl { what: "pruning" }, 2),
             (EngineError::from(tool), 3),
             (EngineError::from(stopped), 1),
         ] {

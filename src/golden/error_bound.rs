@@ -46,13 +46,13 @@ pub fn error_bound(formats: &Formats, live: usize) -> f64 {
 /// With w the exact weights in units of 1/65535 of the largest one and S their sum (at least 65535), of p = w / S
 ///
 /// * every weight is off by at most its relative error d, which changes w / S by at most 2 d p (1 - p) / (1 - d);
-/// * e's last bit is rounded in every key: S changes by at most 1/2 / 64 per key, and p by that over S;
+/// * e's last bit is rounded in every key: w changes by at most 1/2 / 64 and S by as much per key;
 /// * the weight, the sum and p are rounded and the reciprocal is rounded down: a half step each, of p those of the sum
 ///   and of the reciprocal.
 pub fn probability_error_bound(probability: f64, live: usize) -> f64 {
     const STEP: f64 = 1.0 / 65_536.0;
     let spread = probability * (1.0 - probability);
     let exponentials = 2.0 * EXPONENTIAL / (1.0 - EXPONENTIAL) * spread;
-    let last_bits = live as f64 / 128.0 / ONE;
+    let last_bits = (1.0 + probability * live as f64) / 128.0 / ONE;
     2.0 * STEP + exponentials + last_bits
 }

@@ -283,7 +283,7 @@ mod tests {
     fn whole_products_stay_what_they_are() {
         assert_eq!(share(0.65, 20), 13);
         assert_eq!(share(0.07, 100), 7);
-        for count in 1..=4096 {
+        for count in 1..=4096_usize {
             for percent in 1..=100 {
                 let expected = (count * percent).div_ceil(100);
                 assert_eq!(

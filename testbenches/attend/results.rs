@@ -18,7 +18,7 @@ fn parse(json: &str) -> Value {
 }
 
 /// The bytes of `--out` and the JSON of one engine.
-fn run(config: &str, tensors: &Path, engine: &str, arguments: &str) -> (Vec<u8>, Value) {
+pub(super) fn run(config: &str, tensors: &Path, engine: &str, arguments: &str) -> (Vec<u8>, Value) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.safetensors");
     let arguments = format!(
@@ -149,7 +149,7 @@ fn real_tensors_err_by_a_fraction_of_a_step_and_match_the_models_own_output() {
     }
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     let (chunks, rest) = bytes.as_chunks::<4>();
     assert!(rest.is_empty());
     chunks
@@ -165,7 +165,16 @@ fn output_file_holds_outputs_and_all_ones_flags() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut names = file.names();
     names.sort_unstable();
-    assert_eq!(names, ["kept_heads", "kept_tokens", "out"]);
+    assert_eq!(
+        names,
+        [
+            "head_importance",
+            "kept_heads",
+            "kept_tokens",
+            "out",
+            "token_importance"
+        ]
+    );
     for (name, dtype, shape) in [
         ("out", Dtype::F32, &[2, 6, 5, 32][..]),
         ("kept_tokens", Dtype::U8, &[2, 9]),
