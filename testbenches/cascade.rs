@@ -95,12 +95,12 @@ impl Plain {
     ) -> Vec<Vec<Vec<i64>>> {
         let operands = &layer.operands;
         let mut outputs = vec![vec![vec![0; model.head_dim]; model.queries]; model.heads];
-        for head in 0..model.heads {
+        for (head, rows) in outputs.iter_mut().enumerate() {
             if !self.head_lives[head] {
                 continue;
             }
             let kv_head = head / (model.heads / model.kv_heads);
-            for query in 0..model.queries {
+            for (query, outputs) in rows.iter_mut().enumerate() {
                 let token = (query + model.keys).checked_sub(model.queries);
                 if token.is_some_and(|token| !self.lives[token]) {
                     continue;
@@ -125,10 +125,10 @@ impl Plain {
                 for (score, p) in self.token_scores.iter_mut().zip(&row.probabilities) {
                     *score += p;
                 }
-                outputs[head][query] = row.outputs;
+                *outputs = row.outputs;
             }
             let scale = layer.head_scale(head, reference);
-            let magnitude = magnitude(outputs[head].iter().flatten());
+            let magnitude = magnitude(rows.iter().flatten());
             self.head_scores[head] = accumulate_head(self.head_scores[head], magnitude, scale);
         }
         outputs

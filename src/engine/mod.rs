@@ -27,10 +27,12 @@ use crate::workload::tensors::AttentionTensors;
 
 /// Computes attention, layer by layer.
 pub trait Engine {
-    /// Attends one layer; `progress` is called now and then with the number of rows finished since its last call.
+    /// Attends one layer, the layers of a job in order; `progress` is called now and then with the number of rows
+    /// finished since its last call.
     ///
     /// # Errors
-    /// [`EngineError`] when the layer does not fit the engine's configuration, or the engine fails.
+    /// [`EngineError`] when the layer or the selection after it does not fit the engine's configuration, or the engine
+    /// fails.
     fn attend(
         &mut self,
         layer: &Layer<'_>,

@@ -42,7 +42,8 @@ impl Live {
 pub struct CascadeStep {
     /// Whether the scores are zeroed first: at the first layer of a job.
     pub first: bool,
-    /// How many tokens of the live ones stay after the layer; no selection takes place when all do.
+    /// How many tokens of the live ones stay after the layer: at least those pinned, at most what the hardware holds; no
+    /// selection takes place when all do.
     pub keep_tokens: usize,
     /// How many heads of the live ones stay after the layer.
     pub keep_heads: usize,
