@@ -44,9 +44,9 @@ pub const TOKEN_SCORE_BITS: usize = 36;
 pub const HEAD_SCORE_BITS: usize = 40;
 /// Bits of the sum H of magnitudes of a head's outputs over the rows of a job.
 pub const MAGNITUDE_BITS: usize = 36;
-/// Bits of the mantissa of a head's step of V.
+/// Bits of the mantissa of a head's step of V for its importance, normalised to [2^15, 2^16).
 pub const HEAD_SCALE_MANTISSA_BITS: usize = 16;
-/// Bits of its shift.
+/// Bits of the shift of a head's step of V for its importance, 0 to 63.
 pub const HEAD_SCALE_SHIFT_BITS: usize = 6;
 /// Fraction bits of an output, in units of V.
 pub const OUTPUT_FRACTION_BITS: usize = 4;

@@ -126,6 +126,18 @@ fn accuracy_gains_with_every_bit_and_with_conditioning() {
     assert!(means.is_sorted_by(|a, b| a > b), "{means:?}");
     assert!(value("arithmetic K 12 V 12 max") <= 0.25);
     assert!(value("arithmetic K 12 V 12 mean") <= 0.02);
+
+    let moved = |pruning: &str| value(&format!("{pruning} moves outputs by mean"));
+    let tokens = ["0.9", "0.8", "0.65", "0.5", "0.3"].map(|r| moved(&format!("token-keep {r}")));
+    // Each ratio has other queries that take part, so neighbouring ratios may change places.
+    assert!(0.0 < tokens[0] && 2.0 * tokens[0] < tokens[4], "{tokens:?}");
+    let heads = ["0.9", "0.75"].map(|r| moved(&format!("head-keep {r}")));
+    assert!(heads[0] > 0.0 && heads.is_sorted(), "{heads:?}");
+    for renormalise in ["off", "on"] {
+        let name = |r| format!("value-keep {r} renormalise {renormalise}");
+        let values = ["0.6", "0.4", "0.2"].map(|r| moved(&name(r)));
+        assert!(values[0] > 0.0 && values.is_sorted(), "{values:?}");
+    }
 }
 
 #[test]

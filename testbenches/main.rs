@@ -4,6 +4,7 @@ mod accuracy;
 mod attend;
 mod attention_output;
 mod benchmarks;
+mod cascade;
 mod cli;
 mod committed_output;
 mod cosim;

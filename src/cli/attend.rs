@@ -14,6 +14,7 @@ use crate::engine::{Engine, EngineKind};
 use crate::golden::float64::AbsError;
 use crate::handoff::output;
 use crate::numerics::{Formats, STORED_BITS};
+use crate::workload::schedule::{KeepRatio, Pruning};
 use crate::workload::tensors::AttentionTensors;
 
 #[derive(clap::Args, Debug)]
@@ -45,6 +46,27 @@ pub(super) struct Args {
     /// Store V in so many bits: 4, 6, 8, 10 or 12 [default: arithmetic.value_bits]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = stored_bits)]
     value_bits: Option<usize>,
+    /// Share of tokens that the cascade keeps: that of the last layer, or a list, one for each layer [default: 1]
+    #[arg(long, value_name = "RATIO[,...]", allow_negative_numbers = true)]
+    token_keep: Option<KeepRatio>,
+    /// Share of heads that the cascade keeps: that of the last layer, or a list, one for each layer [default: 1]
+    #[arg(long, value_name = "RATIO[,...]", allow_negative_numbers = true)]
+    head_keep: Option<KeepRatio>,
+    /// Share of its live keys whose V each row takes, those of its largest probabilities; or a list [default: 1]
+    #[arg(long, value_name = "RATIO[,...]", allow_negative_numbers = true)]
+    value_keep: Option<KeepRatio>,
+    /// Divide the outputs of rows with pruned values by the sum of the kept probabilities
+    #[arg(long, value_enum, default_value_t = Switch::Off)]
+    renormalise: Switch,
+    /// Tokens that are never pruned, as in 0,5; the newest one always stays
+    #[arg(
+        long,
+        value_name = "TOKEN[,...]",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_parser = token_number
+    )]
+    pin: Vec<usize>,
     /// Seed of what the RTL's registers and memories hold before they are written; results do not depend on it
     #[arg(
         long,
@@ -66,19 +88,40 @@ enum Switch {
 }
 
 const RESULTS: &str = "\
-The attention is dense: every head and token takes part. Errors are absolute, over all heads and rows of a layer:
-  max/mean error  the outputs, as float32, against float64 attention of the file's float tensors, in their units;
-                  this is the error of quantization and arithmetic together
+Without the --*-keep options the attention is dense: every head, token and value takes part.
+
+Cascade: a token's importance is the sum of the probabilities that it received, a head's that of its outputs'
+magnitudes, over all layers so far. After each layer those of the largest importance stay for the next. A single
+ratio is that of the last layer: the first 15 % of the layers keep all tokens and the first 30 % all heads, the later
+ones fall to it linearly. In a list the first ratio is 1, for nothing is known before the first layer. Of n tokens a
+layer keeps ratio * n rounded up, never fewer than the pinned and the newest; a ratio larger than one before keeps
+all that are left. Query i is token i + keys - queries; a pruned token's row and a pruned head are not computed.
+With --layer all tokens and heads take part, and only values are pruned; lists still have a ratio for each layer.
+A file's later layers are those of the dense model: they do not follow what was pruned before them.
+
+Errors are absolute, over all heads and rows of a layer that took part:
+  max/mean error  the outputs, as float32, against float64 attention of the file's float tensors on the same kept
+                  tokens, in their units; this is the error of quantization and arithmetic together
   max/mean LSB    the outputs against float64 attention of the same quantized integers, in steps of V;
                   this is the error of the arithmetic alone
-  max from ctx    the outputs against the model's own, when the file holds them as ctx; a large one means that
-                  the file's attention is not softmax(q k^T / sqrt(d)) v, or that causal is wrong
+  max from ctx    the outputs against the model's own, when the file holds them as ctx; without pruning a large one
+                  means that the file's attention is not softmax(q k^T / sqrt(d)) v, or that causal is wrong
+Float64 prunes values by its own probabilities: where two are nearly alike it may take another V, which shows as error.
 
-FILE of --out holds out [layers, heads, queries, d] float32, in the tensors' units, and the flags kept_tokens
-[layers, keys] and kept_heads [layers, heads] uint8; with --layer it has that layer only. The engines rtl and
+FILE of --out holds out [layers, heads, queries, d] float32, in the tensors' units, zero where pruned; the importance
+after each layer, token_importance [layers, keys] in sums of probabilities and head_importance [layers, heads] in sums
+of the tensors' units, float32, zero for what did not take part; and the flags kept_tokens [layers, keys] and
+kept_heads [layers, heads] uint8: took part in this layer. With --layer it has that layer only. The engines rtl and
 golden write identical bytes. It is whole before results are printed.
 
-JSON holds the max/mean error; figures that the engine does not have, such as cycles of golden, are null.";
+JSON holds the max/mean error and the kept tokens and heads of each layer; figures that the engine does not have, such
+as cycles of golden, are null.";
+
+fn token_number(text: &str) -> Result<usize, &'static str> {
+    text.trim()
+        .parse()
+        .map_err(|_| "must be token numbers from 0 between commas, as in 0,5")
+}
 
 fn layer_number(text: &str) -> Result<usize, &'static str> {
     text.parse()
@@ -125,6 +168,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let tensors = AttentionTensors::read(&args.tensors, args.causal)?;
     let condition = args.conditioning == Switch::On;
     let job = Job::new(&tensors, args.layer, formats, condition)
+        .map_err(|error| about_tensors(args, error))?
+        .pruned(&pruning(args))
         .map_err(|error| about_tensors(args, error))?;
     args.engine
         .check(&config, &tensors)
@@ -145,6 +190,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         print_json(&json(args, &config, &result))
     } else {
         print(&text(args, &config, (&tensors, &formats), &result))
+    }
+}
+
+fn pruning(args: &Args) -> Pruning {
+    Pruning {
+        tokens: args.token_keep.clone(),
+        heads: args.head_keep.clone(),
+        values: args.value_keep.clone(),
+        renormalise: args.renormalise == Switch::On,
+        pins: args.pin.clone(),
     }
 }
 
@@ -203,6 +258,12 @@ fn text(
     );
     if let (Some(cycles), true) = (result.cycles(), result.layers.len() > 1) {
         let _ = writeln!(text, "{cycles} cycles in all layers");
+    }
+    if args.token_keep.is_some() || args.head_keep.is_some() {
+        text += &kept(&result.layers);
+    }
+    if args.value_keep.is_some() && !tensors.causal() {
+        text += "\nThe paper prunes values in generation only; these tensors are bidirectional.\n";
     }
     if let Some(out) = &args.out {
         let _ = writeln!(text, "written to {}", out.display());
@@ -268,6 +329,35 @@ fn table(layers: &[LayerReport]) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// The tokens and heads that took part in each layer, a line per layer.
+fn kept(layers: &[LayerReport]) -> String {
+    let mut text = "\ntook part:\n".to_owned();
+    for layer in layers {
+        let of = |ids: &[usize], what| format!("{} {what} {}", ids.len(), id_ranges(ids));
+        let tokens = of(&layer.kept_tokens, "tokens");
+        let heads = of(&layer.kept_heads, "heads");
+        let _ = writeln!(text, "layer {}: {tokens}; {heads}", layer.layer);
+    }
+    text
+}
+
+/// Ascending ids as ranges, as in `0-3,5,9-12`; of long lists the first ranges and the last one.
+fn id_ranges(ids: &[usize]) -> String {
+    const MOST: usize = 16;
+    let runs = ids.chunk_by(|a, b| a + 1 == *b);
+    let mut ranges: Vec<String> = runs
+        .map(|run| match run {
+            [single] => single.to_string(),
+            _ => format!("{}-{}", run[0], run[run.len() - 1]),
+        })
+        .collect();
+    if ranges.len() > MOST {
+        let last = ranges.len() - 1;
+        ranges.splice(MOST - 2..last, ["...".to_owned()]);
+    }
+    ranges.join(",")
+}
+
 /// What the columns of the table mean.
 fn legend(layer: &LayerReport) -> String {
     let mut text =
@@ -283,4 +373,21 @@ fn legend(layer: &LayerReport) -> String {
 
 fn scientific(error: f64) -> String {
     format!("{error:.2e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::id_ranges;
+
+    #[test]
+    fn ids_are_told_as_ranges_and_long_lists_abbreviated() {
+        assert_eq!(id_ranges(&[0, 1, 2, 3, 5, 9, 10, 12]), "0-3,5,9-10,12");
+        assert_eq!(id_ranges(&[7]), "7");
+        let even: Vec<usize> = (0..16).map(|i| 2 * i).collect();
+        let all = "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30";
+        assert_eq!(id_ranges(&even), all);
+        let even: Vec<usize> = (0..100).map(|i| 2 * i).collect();
+        let some = "0,2,4,6,8,10,12,14,16,18,20,22,24,26,...,198";
+        assert_eq!(id_ranges(&even), some);
+    }
 }

@@ -61,7 +61,9 @@ impl From<TensorError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         match error {
-            EngineError::Layer(_) => Failure::Input(error.into()),
+            EngineError::Layer(_) | EngineError::Selection(_) | EngineError::NotInRtl { .. } => {
+                Failure::Input(error.into())
+            }
             EngineError::Cosim(_) => Failure::Environment(error.into()),
             EngineError::Bench(_) | EngineError::Mismatch(_) => Failure::Check(error.into()),
         }
@@ -82,13 +84,18 @@ impl From<SynthError> for Failure {
 mod tests {
     use super::*;
     use crate::cosim::{BenchError, CosimError, DesignStopped, Fault};
-    use crate::engine::LayerError;
+    use crate::engine::{LayerError, SelectionError};
     use crate::tools::ToolError;
 
     #[test]
     fn engine_errors_are_input_environment_or_a_failed_check() {
         let layer = LayerError::Keys {
             keys: 33,
+            limit: 32,
+            config: "tiny".into(),
+        };
+        let selection = SelectionError::Capacity {
+            keep: 33,
             limit: 32,
             config: "tiny".into(),
         };
@@ -106,6 +113,8 @@ mod tests {
         };
         for (error, status) in [
             (EngineError::from(layer), 2),
+            (EngineError::from(selection), 2),
+            (EngineError::NotInRtl { what: "pruning" }, 2),
             (EngineError::from(tool), 3),
             (EngineError::from(stopped), 1),
         ] {

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::accelerator::top::AttentionCore;
+use crate::accelerator::top_k::golden::TooManyPins;
 use crate::cosim::{BenchError, CosimError};
 use crate::golden::layer::LayerOperands;
 
@@ -54,19 +55,51 @@ pub enum LayerError {
     },
 }
 
+/// Why a selection after a layer is impossible.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SelectionError {
+    /// More tokens to keep than the hardware holds.
+    #[error(
+        "{keep} tokens to keep: the hardware of configuration {config} holds at most {limit}; \
+         keep fewer, choose a larger configuration, or set limits.keys_per_row"
+    )]
+    Capacity {
+        /// Tokens to keep.
+        keep: usize,
+        /// The configuration's.
+        limit: usize,
+        /// The configuration's name.
+        config: String,
+    },
+    /// More pinned tokens than may stay.
+    #[error("{0}; pin fewer tokens or keep more")]
+    Pins(#[from] TooManyPins),
+}
+
 /// Why an engine gives no result.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The layer does not fit the configuration.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// The selection after the layer asks for more than there is.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// Pruning that the engine does not do.
+    #[error(
+        "{what} is not in the RTL yet: choose --engine golden, which models it bit for bit, or leave the option out"
+    )]
+    NotInRtl {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The simulation could not be built or started.
     #[error(transparent)]
     Cosim(#[from] CosimError),
     /// The RTL broke the rules of a stream, or is stuck.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// A block measured by a benchmark differs from its golden model.
+    /// A block differs from its golden model, or an engine's answer from what was asked for.
     #[error("{0}")]
     Mismatch(String),
 }
@@ -129,4 +162,19 @@ pub(super) fn check_value_pruning(
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that `core` holds the tokens that a selection keeps.
+///
+/// # Errors
+/// [`SelectionError::Capacity`] when it does not.
+pub(super) fn check_selection(core: &AttentionCore, keep: usize) -> Result<(), SelectionError> {
+    if keep > core.keys_per_row {
+        return Err(SelectionError::Capacity {
+            keep,
+            limit: core.keys_per_row,
+            config: core.name.clone(),
+        });
+    }
+    Ok(())
 }

@@ -1,14 +1,18 @@
 //! The golden engine: the Rust model of the hardware, with the same limits and the same bits.
 
-use super::{Engine, EngineError, Layer, LayerAttention, Outputs, error};
+use super::{
+    Engine, EngineError, Importance, Layer, LayerAttention, Outputs, SelectionError, error,
+};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
+use crate::golden::cascade::Cascade;
 use crate::golden::head::attend_head;
 
 /// The golden model under a configuration.
 #[derive(Clone, Debug)]
 pub struct GoldenEngine {
     core: AttentionCore,
+    cascade: Cascade,
 }
 
 impl GoldenEngine {
@@ -16,6 +20,7 @@ impl GoldenEngine {
     pub fn new(config: &Config) -> GoldenEngine {
         GoldenEngine {
             core: AttentionCore::new(config),
+            cascade: Cascade::default(),
         }
     }
 }
@@ -26,21 +31,25 @@ impl Engine for GoldenEngine {
         layer: &Layer<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerAttention, EngineError> {
-        error::check_fit(
-            &self.core,
-            layer.tensors.head_dim(),
-            layer.tensors.key_count(),
-        )?;
-        let operands = &layer.quantized.operands;
-        error::check_value_pruning(&self.core, operands)?;
-        let heads = (0..operands.queries.len()).map(|head| {
-            let rows = attend_head(&self.core.formats, &operands.head(head));
+        let (live, step) = (layer.live, layer.step);
+        let keys = live.tokens.len();
+        error::check_fit(&self.core, layer.tensors.head_dim(), keys)?;
+        error::check_selection(&self.core, step.keep_tokens)?;
+        error::check_value_pruning(&self.core, layer.operands)?;
+
+        self.cascade.begin(live, step.first);
+        let mut outputs = Vec::with_capacity(live.heads.len());
+        for (head, &scale) in step.head_scales.iter().enumerate() {
+            let rows = attend_head(&self.core.formats, &layer.operands.head(head));
             progress(rows.len());
-            rows.into_iter().map(|row| row.outputs).collect()
-        });
+            self.cascade.add_head(head, &rows, scale);
+            outputs.push(rows.into_iter().map(|row| row.outputs).collect());
+        }
+        let result = self.cascade.select(live, step);
         Ok(LayerAttention {
-            outputs: Outputs::Codes(heads.collect()),
+            outputs: Outputs::Codes(outputs),
             cycles: None,
+            cascade: Some(Importance::Codes(result.map_err(SelectionError::Pins)?)),
         })
     }
 }

@@ -15,20 +15,24 @@ pub mod job;
 pub mod rtl;
 pub mod streams;
 
-pub use error::{EngineError, LayerError};
+pub use error::{EngineError, LayerError, SelectionError};
 
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
+use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
+use crate::golden::layer::LayerOperands;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::AttentionTensors;
 
 /// Computes attention, layer by layer.
 pub trait Engine {
-    /// Attends one layer; `progress` is called now and then with the number of rows finished since its last call.
+    /// Attends one layer, the layers of a job in order; `progress` is called now and then with the number of rows
+    /// finished since its last call.
     ///
     /// # Errors
-    /// [`EngineError`] when the layer does not fit the engine's configuration, or the engine fails.
+    /// [`EngineError`] when the layer or the selection after it does not fit the engine's configuration, or the engine
+    /// fails.
     fn attend(
         &mut self,
         layer: &Layer<'_>,
@@ -43,17 +47,36 @@ pub struct Layer<'a> {
     pub tensors: &'a AttentionTensors,
     /// Which layer of `tensors`.
     pub index: usize,
-    /// The layer as the accelerator's integers.
+    /// The whole layer as the accelerator's integers.
     pub quantized: &'a QuantizedLayer,
+    /// What takes part of it, compacted ([`LayerOperands::gather`]), with the value pruning of its rows.
+    pub operands: &'a LayerOperands,
+    /// The tokens and heads that take part.
+    pub live: &'a Live,
+    /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.
+    pub step: &'a CascadeStep,
 }
 
 /// What an engine made of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerAttention {
-    /// The attention's outputs.
+    /// The attention's outputs, of the heads and queries that take part.
     pub outputs: Outputs,
     /// Clock cycles from the layer's first input to its last output; `None` for engines without a clock.
     pub cycles: Option<u64>,
+    /// Importance after the layer and what is left for the next one; `None` from engines that do not gather it.
+    pub cascade: Option<Importance>,
+}
+
+/// Importance after a layer, and what the engine selected by it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Importance {
+    /// The accelerator's integers: tokens in steps of 2^-16 of a probability, heads in
+    /// 2^-[`crate::numerics::OUTPUT_FRACTION_BITS`] of the job's reference step of V
+    /// ([`crate::workload::quantizer::reference_value_step`]).
+    Codes(CascadeResult<i64>),
+    /// Sums of probabilities, and sums of magnitudes in the tensors' own units.
+    Values(CascadeResult<f64>),
 }
 
 /// Outputs of one layer, `[heads][queries][d]`.
@@ -116,7 +139,7 @@ impl EngineKind {
         Ok(match self {
             EngineKind::Rtl => Box::new(rtl::RtlEngine::new(config, &Verilator::default(), seed)?),
             EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
-            EngineKind::Float => Box::new(float::FloatEngine),
+            EngineKind::Float => Box::new(float::FloatEngine::default()),
         })
     }
 }

@@ -6,6 +6,7 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Bench, Design, SinkId, SourceId, Tracing, Verilator};
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::ValuePruning;
 use crate::hdl::elaborate;
 
 /// Cycles without an end after which a layer counts as stuck, per input word.
@@ -143,10 +144,31 @@ impl Engine for RtlEngine {
         layer: &Layer<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerAttention, EngineError> {
-        let result = self.attend_layer_reporting(&layer.quantized.operands, progress)?;
+        refuse_pruning(layer)?;
+        let result = self.attend_layer_reporting(layer.operands, progress)?;
         Ok(LayerAttention {
             outputs: Outputs::Codes(result.outputs),
             cycles: Some(result.cycles),
+            cascade: None,
         })
     }
+}
+
+/// The core prunes nothing so far.
+fn refuse_pruning(layer: &Layer<'_>) -> Result<(), EngineError> {
+    if layer.step.selects(layer.live) {
+        return Err(EngineError::NotInRtl {
+            what: "pruning of tokens and heads",
+        });
+    }
+    let prunings = &layer.operands.value_pruning;
+    if prunings
+        .iter()
+        .any(|&pruning| pruning != ValuePruning::NONE)
+    {
+        return Err(EngineError::NotInRtl {
+            what: "pruning of values",
+        });
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! How far an output can lie from float64 attention of the same integers.
+//! How far an output or a probability can lie from float64 attention of the same integers.
 
 use crate::numerics::Formats;
 
@@ -34,4 +34,25 @@ const ONE: f64 = 65_535.0;
 pub fn error_bound(formats: &Formats, live: usize) -> f64 {
     let largest = f64::from((1_u32 << (formats.value_bits - 1)) - 1);
     largest * (live as f64 / ONE + EXPONENTIAL + RECIPROCAL) + OUTPUT
+}
+
+/// The most by which a key's p, as a share of 1, can differ from its probability in float64 attention of the same
+/// integers, in a row of `live` keys: two steps of 2^-16, and what the exponentials' own errors make, which is most for
+/// probabilities around a half (about 11 steps there).
+///
+/// A token's importance errs by no more than the sum of these over the rows that see it. Against the same exponentials,
+/// p errs by one step at most.
+///
+/// With w the exact weights in units of 1/65535 of the largest one and S their sum (at least 65535), of p = w / S
+///
+/// * every weight is off by at most its relative error d, which changes w / S by at most 2 d p (1 - p) / (1 - d);
+/// * e's last bit is rounded in every key: w changes by at most 1/2 / 64 and S by as much per key;
+/// * the weight, the sum and p are rounded and the reciprocal is rounded down: a half step each, of p those of the sum
+///   and of the reciprocal.
+pub fn probability_error_bound(probability: f64, live: usize) -> f64 {
+    const STEP: f64 = 1.0 / 65_536.0;
+    let spread = probability * (1.0 - probability);
+    let exponentials = 2.0 * EXPONENTIAL / (1.0 - EXPONENTIAL) * spread;
+    let last_bits = (1.0 + probability * live as f64) / 128.0 / ONE;
+    2.0 * STEP + exponentials + last_bits
 }

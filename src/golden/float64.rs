@@ -2,8 +2,10 @@
 
 use std::f64::consts::LOG2_E;
 
+use super::cascade::{Live, gather};
 use super::head::{HeadOperands, live_keys};
-use super::layer::kv_head;
+use super::layer::{LayerOperands, kv_head};
+use super::row::ValuePruning;
 use crate::numerics::KEY_LSB_BITS;
 use crate::workload::tensors::AttentionTensors;
 
@@ -21,27 +23,94 @@ pub fn attend_head(
     live_keys: &[usize],
     factor: f64,
 ) -> Vec<Vec<f64>> {
+    let dense = vec![ValuePruning::NONE; queries.len()];
+    outputs(head_rows(queries, keys, values, live_keys, &dense, factor))
+}
+
+/// One row in float64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloatRow {
+    /// Of the keys that the row sees.
+    pub probabilities: Vec<f64>,
+    /// One per element of the head dimension.
+    pub outputs: Vec<f64>,
+}
+
+/// The outputs of rows, `[rows][d]`.
+pub fn outputs(rows: Vec<FloatRow>) -> Vec<Vec<f64>> {
+    rows.into_iter().map(|row| row.outputs).collect()
+}
+
+/// The rows of [`attend_head`] with local value pruning, `[queries]`: by the row's probabilities in float64, ties to the
+/// lowest index.
+///
+/// # Panics
+/// When lengths disagree.
+pub fn head_rows(
+    queries: &[Vec<f64>],
+    keys: &[Vec<f64>],
+    values: &[Vec<f64>],
+    live_keys: &[usize],
+    value_pruning: &[ValuePruning],
+    factor: f64,
+) -> Vec<FloatRow> {
     assert_eq!(
         queries.len(),
         live_keys.len(),
         "queries and live-key counts differ in number"
     );
+    assert_eq!(
+        queries.len(),
+        value_pruning.len(),
+        "queries and value prunings differ in number"
+    );
     assert_eq!(keys.len(), values.len(), "keys and values differ in number");
+    let rows = queries.iter().zip(live_keys).zip(value_pruning);
+    rows.map(|((query, &live), &pruning)| {
+        let probabilities = probabilities(query, &keys[..live], factor);
+        let outputs = weighted_sum(&probabilities, values, pruning);
+        FloatRow {
+            probabilities,
+            outputs,
+        }
+    })
+    .collect()
+}
+
+/// The sum of the kept values, weighted by their probabilities.
+fn weighted_sum(probabilities: &[f64], values: &[Vec<f64>], pruning: ValuePruning) -> Vec<f64> {
     let head_dim = values.first().map_or(0, Vec::len);
-    queries
-        .iter()
-        .zip(live_keys)
-        .map(|(query, &live)| {
-            let mut output = vec![0.0; head_dim];
-            let probabilities = probabilities(query, &keys[..live], factor);
-            for (probability, value) in probabilities.iter().zip(values) {
-                for (element, v) in output.iter_mut().zip(value) {
-                    *element += probability * v;
-                }
-            }
-            output
-        })
-        .collect()
+    let mut output = vec![0.0; head_dim];
+    let mut kept_sum = 0.0;
+    for key in largest(probabilities, pruning.keep, |_| false) {
+        let probability = probabilities[key];
+        kept_sum += probability;
+        for (element, v) in output.iter_mut().zip(&values[key]) {
+            *element += probability * v;
+        }
+    }
+    if pruning.renormalise && kept_sum > 0.0 {
+        for element in &mut output {
+            *element /= kept_sum;
+        }
+    }
+    output
+}
+
+/// Positions, ascending, of the pinned and of the largest other scores, `keep` in all or every one; ties go to the
+/// lowest position.
+pub fn largest(scores: &[f64], keep: usize, pinned: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut positions: Vec<usize> = (0..scores.len()).collect();
+    if keep < scores.len() {
+        // The sort is stable.
+        positions.sort_by(|&a, &b| {
+            let by_score = scores[b].total_cmp(&scores[a]);
+            pinned(b).cmp(&pinned(a)).then(by_score)
+        });
+        positions.truncate(keep);
+        positions.sort_unstable();
+    }
+    positions
 }
 
 /// softmax2(factor * q . k) of one query over `keys`, as in [`attend_head`]; empty without keys.
@@ -65,13 +134,22 @@ pub fn probabilities(query: &[f64], keys: &[Vec<f64>], factor: f64) -> Vec<f64> 
 /// # Panics
 /// When lengths disagree.
 pub fn attend_integer_head(head: &HeadOperands, factor: f64) -> Vec<Vec<f64>> {
+    outputs(integer_rows(head, factor))
+}
+
+/// The rows of [`attend_integer_head`].
+///
+/// # Panics
+/// When lengths disagree.
+pub fn integer_rows(head: &HeadOperands, factor: f64) -> Vec<FloatRow> {
     // The registers' factor is per unit of s, which is Q . K << 4.
     let per_dot = factor * f64::from(1 << KEY_LSB_BITS);
-    attend_head(
+    head_rows(
         &to_float(head.queries),
         &to_float(head.keys),
         &to_float(head.values),
         head.live_keys,
+        head.value_pruning,
         per_dot,
     )
 }
@@ -87,6 +165,30 @@ pub fn attend_float_head(tensors: &AttentionTensors, layer: usize, head: usize) 
         &tensors.keys().head(layer, kv_head),
         &tensors.values().head(layer, kv_head),
         &live_keys(tensors.query_count(), tensors.key_count(), tensors.causal()),
+        float_factor(tensors),
+    )
+}
+
+/// The rows of [`attend_float_head`] on the tokens that live: of the queries whose token does ([`Live::queries`]), over
+/// the live keys, with the number of keys that each of them sees and its value pruning as in `operands`, the
+/// gathered layer.
+///
+/// # Panics
+/// When there is no such layer or head, or `operands` are not those of `live`.
+pub fn live_float_rows(
+    tensors: &AttentionTensors,
+    (layer, head): (usize, usize),
+    live: &Live,
+    operands: &LayerOperands,
+) -> Vec<FloatRow> {
+    let kv_head = kv_head(head, tensors.head_count(), tensors.kv_head_count());
+    let queries = live.queries(tensors.query_count(), tensors.key_count());
+    head_rows(
+        &gather(&tensors.queries().head(layer, head), &queries),
+        &gather(&tensors.keys().head(layer, kv_head), &live.tokens),
+        &gather(&tensors.values().head(layer, kv_head), &live.tokens),
+        &operands.live_keys,
+        &operands.value_pruning,
         float_factor(tensors),
     )
 }

@@ -1,5 +1,6 @@
 //! One layer: all its heads, which may share keys and values in groups.
 
+use super::cascade::{Live, gather};
 use super::head::{HeadOperands, attend_head};
 use super::row::ValuePruning;
 use crate::accelerator::softmax::golden::Scale;
@@ -39,6 +40,43 @@ impl LayerOperands {
             live_keys: &self.live_keys,
             value_pruning: &self.value_pruning,
             scale: self.scales[head],
+        }
+    }
+
+    /// The operands of what lives of this whole layer, compacted in the order of ids: Q of the live heads and of the
+    /// queries whose token lives ([`Live::queries`]), K and V of the live tokens in the KV heads that a live head reads,
+    /// numbered anew. A query sees of its keys those that live.
+    ///
+    /// # Panics
+    /// When `live` names a token or head that the layer does not have.
+    pub fn gather(&self, live: &Live) -> LayerOperands {
+        let keys = self.keys.first().map_or(0, Vec::len);
+        let queries = live.queries(self.live_keys.len(), keys);
+        let heads = &live.heads;
+
+        let of_heads = gather(&self.kv_heads, heads);
+        let mut used = of_heads.clone();
+        used.dedup();
+        let number = |kv_head: &usize| used.partition_point(|other| other < kv_head);
+        let vectors = |of_kv_heads: &[Vec<Vec<i64>>]| {
+            let head = |&kv_head: &usize| gather(&of_kv_heads[kv_head], &live.tokens);
+            used.iter().map(head).collect()
+        };
+        let seen = |&query: &usize| {
+            let all = self.live_keys[query];
+            live.tokens.partition_point(|&token| token < all)
+        };
+        LayerOperands {
+            queries: heads
+                .iter()
+                .map(|&head| gather(&self.queries[head], &queries))
+                .collect(),
+            keys: vectors(&self.keys),
+            values: vectors(&self.values),
+            kv_heads: of_heads.iter().map(number).collect(),
+            scales: gather(&self.scales, heads),
+            live_keys: queries.iter().map(seen).collect(),
+            value_pruning: gather(&self.value_pruning, &queries),
         }
     }
 }

@@ -1,13 +1,16 @@
-//! Error of the outputs by the bits that K and V are stored in, and that of the arithmetic alone.
+//! Error of the outputs by the bits that K and V are stored in, that of the arithmetic alone, and how far pruning moves
+//! the outputs.
 
 use super::{Benchmark, Inputs, Row};
 use crate::config::Config;
 use crate::engine::golden::GoldenEngine;
 use crate::engine::job::{Job, JobResult};
 use crate::engine::{EngineError, EngineKind};
+use crate::golden::cascade::{Live, gather};
 use crate::golden::error_bound;
 use crate::golden::float64::{AbsError, attend_float_head};
 use crate::numerics::{Formats, STORED_BITS};
+use crate::workload::schedule::{KeepRatio, Pruning};
 use crate::workload::synthetic::{RowKind, SyntheticAttention};
 use crate::workload::tensors::AttentionTensors;
 
@@ -18,7 +21,7 @@ const TARGET_MEAN: f64 = 0.02;
 pub(super) const ACCURACY: Benchmark = Benchmark {
     name: "accuracy",
     summary: "error of the outputs by stored bits of K and V, over their root mean square, on --tensors or real-like \
-              rows; then of the arithmetic alone",
+              rows; then of the arithmetic alone, and how far pruning moves the outputs",
     run,
 };
 
@@ -53,7 +56,83 @@ fn run(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
         rows.extend([error("max", errors.max), error("mean", errors.mean())]);
     }
     rows.extend(arithmetic(config, tensors, widest)?);
+    rows.extend(pruned(config, tensors, root_mean_square)?);
     Ok(rows)
+}
+
+/// What is pruned, and how it is called.
+fn prunings() -> Vec<(String, Pruning)> {
+    let ratio = |ratio| Some(KeepRatio::Final(ratio));
+    let tokens = [0.9, 0.8, 0.65, 0.5, 0.3].map(|keep| {
+        let pruning = Pruning {
+            tokens: ratio(keep),
+            ..Pruning::default()
+        };
+        (format!("token-keep {keep}"), pruning)
+    });
+    let heads = [0.9, 0.75].map(|keep| {
+        let pruning = Pruning {
+            heads: ratio(keep),
+            ..Pruning::default()
+        };
+        (format!("head-keep {keep}"), pruning)
+    });
+    let values = [0.6, 0.4, 0.2].into_iter().flat_map(|keep| {
+        [false, true].map(|renormalise| {
+            let pruning = Pruning {
+                values: ratio(keep),
+                renormalise,
+                ..Pruning::default()
+            };
+            let switch = if renormalise { "on" } else { "off" };
+            (format!("value-keep {keep} renormalise {switch}"), pruning)
+        })
+    });
+    tokens.into_iter().chain(heads).chain(values).collect()
+}
+
+/// By how much pruned outputs differ from dense ones, of the queries that take part; pruned heads count as zeros.
+fn pruned(
+    config: &Config,
+    tensors: &AttentionTensors,
+    root_mean_square: f64,
+) -> Result<Vec<Row>, EngineError> {
+    let job = Job::new(tensors, None, config.formats(), true).expect("all layers exist");
+    let run = |job: &Job<'_>| job.run(&mut GoldenEngine::new(config), |_| {});
+    let dense = run(&job)?;
+    let mut rows = Vec::new();
+    for (name, pruning) in prunings() {
+        let job = job.clone().pruned(&pruning);
+        let result = run(&job.expect("ratios in range fit every model"))?;
+        let moved = difference(tensors, &result, &dense);
+        for (figure, value) in [("max", moved.max), ("mean", moved.mean())] {
+            let case = format!("{name} moves outputs by {figure}");
+            rows.push(Row::of(
+                ACCURACY.name,
+                case,
+                value / root_mean_square,
+                "of rms",
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+fn difference(tensors: &AttentionTensors, pruned: &JobResult, dense: &JobResult) -> AbsError {
+    let mut difference = AbsError::default();
+    for (layer, report) in pruned.layers.iter().enumerate() {
+        let live = Live {
+            tokens: report.kept_tokens.clone(),
+            heads: report.kept_heads.clone(),
+        };
+        let queries = live.queries(tensors.query_count(), tensors.key_count());
+        for head in 0..tensors.head_count() {
+            let rows = |result: &JobResult| gather(&result.output.out.head(layer, head), &queries);
+            let pairs = rows(pruned).concat().into_iter().zip(rows(dense).concat());
+            difference.extend(pairs);
+        }
+    }
+    difference
 }
 
 /// The stored widths that a configuration holds: all of K with and without conditioning at the widest V, then all of V

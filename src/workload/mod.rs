@@ -4,6 +4,7 @@
 pub mod adversarial;
 pub mod attention_output;
 pub mod quantizer;
+pub mod schedule;
 pub mod statistics;
 pub mod synthetic;
 pub mod tensor_error;

@@ -2,8 +2,10 @@
 //! codes with one step per layer and head, after an optional conditioning of K that costs no hardware.
 
 use std::f64::consts::LOG2_E;
+use std::ops::Range;
 
 use super::tensors::AttentionTensors;
+use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::softmax::golden::Scale;
 use crate::golden::head::live_keys;
 use crate::golden::layer::{LayerOperands, equal_groups, kv_head};
@@ -186,6 +188,33 @@ impl QuantizedLayer {
         let value_step = self.value_steps[self.operands.kv_heads[head]];
         value_step / f64::from(1 << OUTPUT_FRACTION_BITS)
     }
+
+    /// What scales the outputs of query head `head` for its importance, which all layers and heads count in one step
+    /// of V: `reference`, as from [`reference_value_step`].
+    ///
+    /// # Panics
+    /// When there is no such head, or the reference is not positive.
+    pub fn head_scale(&self, head: usize, reference: f64) -> HeadScale {
+        HeadScale::from_ratio(self.value_steps[self.operands.kv_heads[head]] / reference)
+    }
+}
+
+/// The reference step of the head importance of a job over these layers: the largest step of V that any of their heads
+/// has in `value_bits` bits. One common step makes heads of all layers comparable, and the largest makes every head's
+/// ratio to it at most 1. Heads whose V is all zero have no step; 1 without any other.
+pub fn reference_value_step(
+    tensors: &AttentionTensors,
+    layers: Range<usize>,
+    value_bits: usize,
+) -> f64 {
+    let heads = 0..tensors.kv_head_count();
+    let steps = layers.flat_map(|layer| heads.clone().map(move |head| (layer, head)));
+    let steps = steps.filter_map(|(layer, head)| {
+        let values = tensors.values().head(layer, head);
+        let is_zero = values.iter().flatten().all(|&v| v == 0.0);
+        (!is_zero).then(|| quantize(&values, value_bits).step)
+    });
+    steps.reduce(f64::max).unwrap_or(1.0)
 }
 
 /// log2(e) * sq * sk / sqrt(d) per unit of s. Without an LSB plane s is sixteen times Q . K, so K's step

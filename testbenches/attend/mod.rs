@@ -2,6 +2,7 @@
 
 mod interrupts;
 mod progress;
+mod pruning;
 mod refusals;
 mod results;
 

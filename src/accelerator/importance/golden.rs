@@ -2,8 +2,8 @@
 
 use crate::cells::reciprocal::golden::Reciprocal;
 use crate::numerics::{
-    HEAD_SCORE_BITS, PROBABILITY_BITS, RECIPROCAL_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT,
-    round_shift_right,
+    HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS, PROBABILITY_BITS,
+    RECIPROCAL_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT, round_shift_right,
 };
 
 /// Bits dropped from `weight * r` beside those of k: the fraction bits that r has beyond those of p.
@@ -12,10 +12,35 @@ const PROBABILITY_SHIFT: u32 = (RECIPROCAL_BITS - PROBABILITY_BITS) as u32;
 /// A head's step of V as the accumulator takes it: a factor of mantissa * 2^-shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadScale {
-    /// u16.
+    /// u16 in [2^15, 2^16).
     pub mantissa: i64,
     /// u6.
     pub shift: u32,
+}
+
+impl HeadScale {
+    /// The registers for a head whose step of V is `ratio` reference steps; the nearest of them. Ratios above 1 count
+    /// as 1: the reference is the largest step. Below 2^-48 no head's outputs add up to half a unit of a score.
+    ///
+    /// # Panics
+    /// When the ratio is not a positive number.
+    pub fn from_ratio(ratio: f64) -> HeadScale {
+        const TOP: i32 = HEAD_SCALE_MANTISSA_BITS as i32 - 1;
+        const LEAST: i32 = TOP - ((1 << HEAD_SCALE_SHIFT_BITS) - 1);
+        assert!(ratio > 0.0, "a head's step is {ratio} of the reference");
+        let ratio = ratio.clamp(f64::from(LEAST).exp2(), 1.0);
+        let exponent = ratio.log2().floor() as i32;
+        let mantissa = (ratio * f64::from(TOP - exponent).exp2()).round_ties_even() as i64;
+        let shift = (TOP - exponent) as u32;
+        match mantissa >> HEAD_SCALE_MANTISSA_BITS {
+            0 => HeadScale { mantissa, shift },
+            // Rounded up to the next power of two.
+            _ => HeadScale {
+                mantissa: mantissa >> 1,
+                shift: shift - 1,
+            },
+        }
+    }
 }
 
 /// p (UQ0.16) of a key with exponential `e` in a row with this reciprocal of its sum; 0 in an empty row.
@@ -89,6 +114,29 @@ mod tests {
                     "{keys} keys: {p}, exactly {exact}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn head_scales_are_the_nearest_registers_of_their_ratio() {
+        let one = HeadScale {
+            mantissa: 1 << 15,
+            shift: 15,
+        };
+        assert_eq!(HeadScale::from_ratio(1.0), one);
+        assert_eq!(HeadScale::from_ratio(7.0), one);
+        let least = HeadScale {
+            mantissa: 1 << 15,
+            shift: 63,
+        };
+        assert_eq!(HeadScale::from_ratio(1e-300), least);
+        let largest_magnitude = (1 << 36) - 1;
+        assert_eq!(accumulate_head(0, largest_magnitude, least), 0);
+        for ratio in [0.999_999_9, 0.75, 0.1, 1.0 / 3.0, 1e-5, 3e-14] {
+            let HeadScale { mantissa, shift } = HeadScale::from_ratio(ratio);
+            assert!((1 << 15..1 << 16).contains(&mantissa), "{ratio}");
+            let registers = mantissa as f64 * f64::from(-(shift as i32)).exp2();
+            assert!((registers / ratio - 1.0).abs() <= 1.0 / 65536.0, "{ratio}");
         }
     }
 
