@@ -92,10 +92,11 @@ Without the --*-keep options the attention is dense: every head, token and value
 
 Cascade: a token's importance is the sum of the probabilities that it received, a head's that of its outputs'
 magnitudes, over all layers so far. After each layer those of the largest importance stay for the next. A single
-ratio is that of the last layer: the first 15 % of the layers keep all tokens and the first 30 % all heads, the later
-ones fall to it linearly. In a list the first ratio is 1, for nothing is known before the first layer. Of n tokens a
-layer keeps ratio * n rounded up, never fewer than the pinned and the newest; a ratio larger than one before keeps
-all that are left. Query i is token i + keys - queries; a pruned token's row and a pruned head are not computed.
+ratio is that of the last layer: the first 15 % of the layers keep all tokens and the first 30 % all heads, at least
+one layer, and the later ones fall to it linearly. In a list the first ratio is 1, for nothing is known before the
+first layer. Of n tokens a layer keeps ratio * n rounded up, never fewer than the pinned and the newest; a ratio
+larger than one before keeps all that are left. Query i is token i + keys - queries; a pruned token's row and a pruned
+head are not computed.
 With --layer all tokens and heads take part, and only values are pruned; lists still have a ratio for each layer.
 A file's later layers are those of the dense model: they do not follow what was pruned before them.
 
@@ -333,9 +334,12 @@ fn table(layers: &[LayerReport]) -> String {
 fn kept(layers: &[LayerReport]) -> String {
     let mut text = "\ntook part:\n".to_owned();
     for layer in layers {
-        let of = |ids: &[usize], what| format!("{} {what} {}", ids.len(), id_ranges(ids));
-        let tokens = of(&layer.kept_tokens, "tokens");
-        let heads = of(&layer.kept_heads, "heads");
+        let of = |ids: &[usize], what| {
+            let plural = if ids.len() == 1 { "" } else { "s" };
+            format!("{} {what}{plural} {}", ids.len(), id_ranges(ids))
+        };
+        let tokens = of(&layer.kept_tokens, "token");
+        let heads = of(&layer.kept_heads, "head");
         let _ = writeln!(text, "layer {}: {tokens}; {heads}", layer.layer);
     }
     text

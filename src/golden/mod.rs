@@ -1,5 +1,5 @@
-//! The golden models of the stages joined into rows, heads, layers and the cascade of layers, and the float64 attention that they
-//! are measured against.
+//! The golden models of the stages joined into rows, heads, layers and the cascade of layers, and the float64
+//! attention that they are measured against.
 
 pub mod cascade;
 mod error_bound;

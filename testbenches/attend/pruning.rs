@@ -138,7 +138,7 @@ fn text_tells_the_survivors_and_that_values_of_bidirectional_rows_are_beyond_the
     assert_eq!(lines[0], "layer 0: 20 tokens 0-19; 6 heads 0-5");
     assert!(lines[1].starts_with("layer 1: 10 tokens 0-"), "{pruned}");
     assert!(
-        lines[3].starts_with("layer 3: 4 tokens 0-2,19; 1 heads "),
+        lines[3].starts_with("layer 3: 4 tokens 0-2,19; 1 head "),
         "{pruned}"
     );
 
