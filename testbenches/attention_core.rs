@@ -8,14 +8,17 @@ use rand_chacha::ChaCha8Rng;
 use super::softmax_rows::value_ids;
 use super::streams::{ROUNDS, Streams, Traffic, design};
 use super::{BenchError, Options, Report};
+use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::softmax::golden::Scale;
 use crate::accelerator::top::AttentionCore;
+use crate::cells::line_compactor;
 use crate::config::Config;
 use crate::cosim::{Design, Place};
-use crate::engine::streams::{CoreFields, LayerStreams, score_lines};
+use crate::engine::streams::{CoreFields, CoreJob, LayerStreams, score_lines};
+use crate::golden::cascade::{Cascade, CascadeStep, Live};
 use crate::golden::head::{attend_head, live_keys, prefix_mask};
 use crate::golden::layer::{LayerOperands, equal_groups};
-use crate::golden::row::{ValuePruning, attend_row};
+use crate::golden::row::{RowTrace, ValuePruning, attend_row};
 
 /// Most query rows of a random head.
 const MOST_QUERIES: usize = 12;
@@ -69,7 +72,12 @@ pub fn check(
                 keep: core.keys_per_row * 2 / 5,
                 renormalise: true,
             };
-            notes.push(utilisation(&mut bench, layer, Some(two_in_five), &mut random)?);
+            notes.push(utilisation(
+                &mut bench,
+                layer,
+                Some(two_in_five),
+                &mut random,
+            )?);
         }
     }
     Ok(Report {
@@ -100,8 +108,18 @@ impl LayerBench {
             ("key", fields.key),
             ("value", fields.value),
             ("row", fields.row),
+            ("job", fields.job),
+            ("pin", fields.pin),
         ];
-        let mut sinks = vec![("out", fields.out)];
+        let [kept_token, kept_head] = fields.kept;
+        let [token_score, head_score] = fields.scores;
+        let mut sinks = vec![
+            ("out", fields.out),
+            ("kept_token", kept_token),
+            ("kept_head", kept_head),
+            ("token_score", token_score),
+            ("head_score", head_score),
+        ];
         sinks.extend(fields.value_id.map(|of| ("value_id", of)));
         Ok(LayerBench {
             core: core.clone(),
@@ -159,7 +177,9 @@ fn utilisation(
     let lines = layer.keys.div_ceil(core.shape.vectors_per_line(level));
     let score_lines = layer.keys.div_ceil(core.softmax_lanes);
     let mut operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
-    operands.value_pruning.fill(pruning.unwrap_or(ValuePruning::NONE));
+    operands
+        .value_pruning
+        .fill(pruning.unwrap_or(ValuePruning::NONE));
     bench.at_full_speed(vec![operands])?;
     let taken = bench.streams.taken_at(0);
     let (first, last) = (taken[words_per_row - 1], taken[taken.len() - 1]);
@@ -175,18 +195,120 @@ fn utilisation(
     ))
 }
 
+/// What layer `index` of some layers does to importance, which starts from zero: selections of every strength, scores of
+/// two layers in three. The newest token is pinned, of every fourth layer the first too.
+fn job_of(layer: &LayerOperands, index: usize) -> CoreJob {
+    let dense = CoreJob::dense(layer);
+    let (tokens, heads) = (dense.keep_tokens, dense.keep_heads);
+    let pinned: Vec<bool> = (0..tokens)
+        .map(|token| token + 1 == tokens || (token == 0 && index.is_multiple_of(4)))
+        .collect();
+    let pins = pinned.iter().filter(|&&pinned| pinned).count();
+    let step = |head| HeadScale {
+        mantissa: 40_000 + head as i64,
+        shift: 15 + head as u32 % 3,
+    };
+    CoreJob {
+        report: !index.is_multiple_of(3),
+        keep_tokens: (tokens * (index % 4 + 1)).div_ceil(4).max(pins),
+        keep_heads: (heads * (index % 3 + 1)).div_ceil(3),
+        head_scales: (0..heads).map(step).collect(),
+        pinned,
+        ..dense
+    }
+}
+
+/// The words of a layer's importance, in the order of the sinks: ids of tokens and heads that stay, scores of both.
+fn importance_words(
+    core: &AttentionCore,
+    job: &CoreJob,
+    heads: &[Vec<RowTrace>],
+) -> [Vec<Vec<i64>>; 4] {
+    let live = Live::all(job.pinned.len(), heads.len());
+    let pinned = live.tokens.iter().filter(|&&token| job.pinned[token]);
+    let step = CascadeStep {
+        first: true,
+        keep_tokens: job.keep_tokens,
+        keep_heads: job.keep_heads,
+        pinned: pinned.copied().collect(),
+        head_scales: job.head_scales.clone(),
+    };
+    let mut cascade = Cascade::default();
+    cascade.begin(&live, true);
+    for (head, rows) in heads.iter().enumerate() {
+        cascade.add_head(head, rows, job.head_scales[head]);
+    }
+    let result = cascade
+        .select(&live, &step)
+        .expect("no more pins than stay");
+
+    let lanes = core.softmax_lanes;
+    let kept = |ids: &[usize], of: usize| -> Vec<Vec<i64>> {
+        let ids: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
+        let selects = ids.len() < of;
+        let lines = line_compactor::golden(lanes, &[ids]);
+        let count = lines.len();
+        let words = lines.into_iter().enumerate().map(|(index, mut line)| {
+            let ids = line.len() as i64;
+            line.resize(lanes, 0);
+            line.extend([ids, i64::from(index + 1 == count)]);
+            line
+        });
+        if selects { words.collect() } else { Vec::new() }
+    };
+    let scores = |scores: &[i64], pinned: &dyn Fn(usize) -> bool, id_bits: usize| {
+        let lines = scores.chunks(lanes).enumerate();
+        let words = lines.map(|(line, chunk)| {
+            let ids = line * lanes..line * lanes + chunk.len();
+            let payload = |id: usize| (id | usize::from(pinned(id)) << id_bits) as i64;
+            let mut word = chunk.to_vec();
+            word.resize(lanes, 0);
+            word.extend(ids.map(payload));
+            word.resize(2 * lanes, 0);
+            word.extend((0..lanes).map(|k| i64::from(k < chunk.len())));
+            word.push(i64::from((line + 1) * lanes >= scores.len()));
+            word
+        });
+        if job.report {
+            words.collect()
+        } else {
+            Vec::new()
+        }
+    };
+    let importance = core.importance();
+    let [tokens, head] = [importance.token_scores().set, importance.head_scores().set];
+    let is_pinned = |id: usize| job.pinned[id];
+    [
+        kept(&result.next.tokens, live.tokens.len()),
+        kept(&result.next.heads, live.heads.len()),
+        scores(&result.token_scores, &is_pinned, tokens.id_bits()),
+        scores(&result.head_scores, &|_| false, head.id_bits()),
+    ]
+}
+
 /// The words of some layers, one after the other.
 fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
-    let mut sent = vec![Vec::new(), Vec::new(), Vec::new()];
+    let mut sent = vec![Vec::new(); 5];
+    let mut importance = vec![Vec::new(); 4];
+    let mut importance_places = vec![Vec::new(); 4];
     let mut expected = Vec::new();
     let mut places = Vec::new();
     let mut ids = Vec::new();
     let mut id_places = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        let words = LayerStreams::new(core, layer).expect("a layer made for this core");
-        for (channel, words) in sent.iter_mut().zip([words.key, words.value, words.row]) {
+        let job = job_of(layer, index);
+        let words = LayerStreams::new(core, layer, &job).expect("a layer made for this core");
+        let channels = [
+            words.key,
+            words.value,
+            words.row,
+            vec![words.job],
+            words.pin,
+        ];
+        for (channel, words) in sent.iter_mut().zip(channels) {
             channel.extend(words);
         }
+        let mut heads = Vec::new();
         let head_dim = layer.queries[0][0].len();
         let level = core.shape.level_of(head_dim).expect("it fits");
         for head in 0..layer.queries.len() {
@@ -204,6 +326,11 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
                     ids.extend(words);
                 }
             }
+            heads.push(rows);
+        }
+        for (sink, words) in importance_words(core, &job, &heads).into_iter().enumerate() {
+            importance_places[sink].extend((0..words.len()).map(|line| (index, line)));
+            importance[sink].extend(words);
         }
     }
     let (layers, lanes, formats) = (Arc::new(layers), core.output_lanes, core.formats);
@@ -240,6 +367,14 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
         expected: vec![expected],
         explain: vec![Box::new(explain)],
     };
+    traffic.expected.extend(importance);
+    let names = ["kept tokens", "kept heads", "token scores", "head scores"];
+    for (places, name) in importance_places.into_iter().zip(names) {
+        traffic.explain.push(Box::new(move |place| {
+            let (index, line) = places[place.word];
+            format!("layer {index}, line {line} of its {name}")
+        }));
+    }
     if core.value_ranking().is_some() {
         traffic.expected.push(ids);
         traffic.explain.push(Box::new(move |place| {

@@ -66,7 +66,7 @@ pub fn check(block: &Softmax, design: &Design, options: &Options) -> Result<Repo
     let mut random = options.random(0);
     let shape = shape(block);
     let mut sources = vec!["score", "maximum", "scale"];
-    let mut sinks = vec!["weight", "reciprocal"];
+    let mut sinks = vec!["weight", "reciprocal", "probability"];
     if block.value_ranking.is_some() {
         sources.push("pruning");
         sinks.push("value_id");
@@ -170,10 +170,11 @@ fn traffic(shape: &RowShape, rows: &[Row], random: &mut ChaCha8Rng) -> Traffic {
     let pruning = shape.pruned_keys.is_some();
     let mut traffic = Traffic {
         sent: vec![words.scores, words.maxima, words.scales],
-        expected: vec![words.weights, words.divisors],
+        expected: vec![words.weights, words.divisors, words.probabilities],
         explain: vec![
             Box::new(in_lines),
             Box::new(|place| format!("row {}", place.word)),
+            Box::new(places(rows, shape.lanes)),
         ],
     };
     if pruning {

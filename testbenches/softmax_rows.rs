@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::exponent::{random_scale, scale_of_shift};
 use super::streams::Word;
+use crate::accelerator::importance::golden::probability;
 use crate::accelerator::query_key::golden::row_maximum;
 use crate::accelerator::softmax::golden::{Scale, exponentials, sum, weights};
 use crate::accelerator::softmax::{ExponentialPass, UsePass, ValueIds, ValueRanking};
@@ -14,8 +15,8 @@ use crate::cells::reciprocal::golden::{Reciprocal, reciprocal};
 use crate::cosim::{Field, Place};
 use crate::golden::row::{ValuePruning, kept_values};
 use crate::numerics::{
-    EXPONENTIAL_BITS, Formats, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS, SCALE_MANTISSA_BITS,
-    SCALE_SHIFT_BITS, WEIGHT_BITS, value_bits,
+    EXPONENTIAL_BITS, Formats, PROBABILITY_BITS, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS,
+    SCALE_MANTISSA_BITS, SCALE_SHIFT_BITS, WEIGHT_BITS, value_bits,
 };
 
 /// One row of whole score lines.
@@ -48,6 +49,7 @@ pub(super) struct RowWords {
     pub scales: Vec<Word>,
     pub exponentials: Vec<Word>,
     pub reciprocals: Vec<Word>,
+    pub probabilities: Vec<Word>,
     pub weights: Vec<Word>,
     /// Of the kept weights' sum where the row is renormalised.
     pub divisors: Vec<Word>,
@@ -96,6 +98,10 @@ pub(super) fn fields<'a>(shape: &RowShape, names: &[&'a str]) -> Vec<(&'a str, V
         "threshold" => shape.fields_of(&ValueRanking::threshold_fields(shape.longest())),
         "value_id" => value_id_fields(shape.lanes, shape.longest()),
         "weight" => vec![Field::unsigned("data", WEIGHT_BITS).lanes(shape.lanes)],
+        "probability" => vec![
+            Field::unsigned("data", PROBABILITY_BITS).lanes(shape.lanes),
+            Field::unsigned("last", 1),
+        ],
         _ => vec![
             Field::unsigned("r", RECIPROCAL_BITS),
             Field::unsigned("k", RECIPROCAL_EXPONENT_BITS),
@@ -211,6 +217,17 @@ impl RowShape {
         words
     }
 
+    /// Lines of what the keys of a row add to their importance.
+    fn probabilities(&self, e: &[i64], reciprocal: Reciprocal) -> Vec<Word> {
+        let count = e.len() / self.lanes;
+        let lines = e.chunks(self.lanes).enumerate();
+        let word = |(line, e): (usize, &[i64])| {
+            let p = e.iter().map(|&e| probability(e, reciprocal));
+            p.chain([i64::from(line + 1 == count)]).collect()
+        };
+        lines.map(word).collect()
+    }
+
     fn add(&self, words: &mut RowWords, row: &Row, random: &mut ChaCha8Rng) {
         let Row {
             scores,
@@ -233,6 +250,7 @@ impl RowShape {
         let sum = sum(&e);
         let divisor = reciprocal(sum);
         words.reciprocals.push(word_of(divisor));
+        words.probabilities.extend(self.probabilities(&e, divisor));
         let keys = row.keys();
         let keep = pruning.keep.min(keys);
         let kept = kept_values(&e, live, keep);
@@ -244,7 +262,11 @@ impl RowShape {
             assert_eq!(handed_out, sum, "the weights of a row add up to S");
         }
         let renormalised = prunes && pruning.renormalise;
-        let divisor = if renormalised { reciprocal(handed_out) } else { divisor };
+        let divisor = if renormalised {
+            reciprocal(handed_out)
+        } else {
+            divisor
+        };
         words.divisors.push(word_of(divisor));
         words
             .weights
@@ -256,14 +278,18 @@ impl RowShape {
                 true => keep,
                 false => random.random_range(keys..=longest),
             };
-            words.prunings.push(vec![keys as i64, asked as i64, renormalise]);
+            words
+                .prunings
+                .push(vec![keys as i64, asked as i64, renormalise]);
             words.prunes.push(vec![i64::from(prunes)]);
             words.modes.push(vec![i64::from(prunes), renormalise]);
         }
         if prunes {
             words.selections.push(vec![keep as i64, keys as i64]);
             let threshold = self.threshold(&e, live, keep);
-            words.thresholds.push(vec![threshold.kth as i64, threshold.keep_equal as i64]);
+            words
+                .thresholds
+                .push(vec![threshold.kth as i64, threshold.keep_equal as i64]);
             words.value_ids.extend(value_ids(&kept, self.lanes));
             words.ranked.extend(lines.clone());
         }
@@ -316,7 +342,10 @@ impl RowShape {
         let Some(longest) = self.pruned_keys else {
             return row;
         };
-        row.live.iter_mut().skip(longest).for_each(|live| *live = false);
+        row.live
+            .iter_mut()
+            .skip(longest)
+            .for_each(|live| *live = false);
         let keys = row.keys();
         let keep = match random.random_range(0..8) {
             0..3 => usize::MAX,

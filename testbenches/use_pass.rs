@@ -66,7 +66,7 @@ pub fn check(
         pruned_keys: block.pruned_keys,
     };
     let mut sources = vec!["exponential", "row"];
-    let mut sinks = vec!["weight", "reciprocal"];
+    let mut sinks = vec!["weight", "reciprocal", "probability"];
     if block.pruned_keys.is_some() {
         sources.extend(["mode", "threshold"]);
         sinks.push("value_id");
@@ -97,10 +97,11 @@ fn traffic(shape: &RowShape, rows: &[Row], random: &mut ChaCha8Rng) -> Traffic {
     let pruning = shape.pruned_keys.is_some();
     let mut traffic = Traffic {
         sent: vec![words.exponentials, words.reciprocals],
-        expected: vec![words.weights, words.divisors],
+        expected: vec![words.weights, words.divisors, words.probabilities],
         explain: vec![
             Box::new(in_lines),
             Box::new(|place| format!("row {}", place.word)),
+            Box::new(places(rows, shape.lanes)),
         ],
     };
     if pruning {
@@ -134,6 +135,12 @@ fn measure(
             block.reciprocal_latency(),
             1,
         ),
+        (
+            false,
+            "exponentials to probabilities",
+            block.probability_latency(),
+            2,
+        ),
     ];
     if block.pruned_keys.is_some() {
         latencies.extend([
@@ -147,7 +154,7 @@ fn measure(
                 true,
                 "exponentials to kept positions",
                 block.id_latency(),
-                2,
+                3,
             ),
         ]);
     }
@@ -166,7 +173,9 @@ fn measure(
     if block.pruned_keys.is_some() {
         // The longest rows, so that the reciprocals of the kept sums are no limit.
         let lines = shape.most_lines;
-        let rows: Vec<_> = (0..20).map(|_| shape.row_that(true, lines, random)).collect();
+        let rows: Vec<_> = (0..20)
+            .map(|_| shape.row_that(true, lines, random))
+            .collect();
         if block.ring().lines() >= block.lines_at_full_speed()
             && block.rows_in_flight * lines > block.renormalised_latency() + lines
         {

@@ -1,5 +1,6 @@
 //! The attention core: K and V buffers, `query_key`, `softmax` and `prob_value`, joined by streams.
 
+use super::importance::{HeadMagnitude, Importance};
 use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
 use super::prob_value::ProbValue;
 use super::query_key::QueryKey;
@@ -9,6 +10,7 @@ use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::net;
 use crate::numerics::Formats;
 
 /// One head after another: K and V lines fill the buffers, query rows enter, output rows leave in order.
@@ -40,8 +42,12 @@ pub struct AttentionCore {
     pub rows_in_flight: usize,
     /// Engines that rank a row's exponentials for local value pruning; 0 for hardware without it.
     pub value_engines: usize,
-    /// Comparators of each kind in such an engine.
+    /// Comparators of each kind in such an engine, and in that for tokens and heads.
     pub comparators: usize,
+    /// Most query heads of a layer.
+    pub heads: usize,
+    /// Score lines of the longest row.
+    pub row_lines: usize,
 }
 
 impl AttentionCore {
@@ -69,6 +75,8 @@ impl AttentionCore {
             rows_in_flight: config.schedule.rows_in_flight,
             value_engines: config.softmax.value_engines,
             comparators: config.top_k.lanes,
+            heads: config.limits.heads,
+            row_lines: config.score_lines_per_longest_row(),
         }
     }
 
@@ -126,6 +134,19 @@ impl AttentionCore {
         })
     }
 
+    /// Importance of tokens and heads, and the cascade's selections.
+    pub fn importance(&self) -> Importance {
+        Importance {
+            lanes: self.softmax_lanes,
+            tokens: self.keys_per_row,
+            token_lines: self.row_lines,
+            heads: self.heads,
+            top_k_lanes: self.comparators,
+            output_lanes: self.output_lanes,
+            output_bits: self.formats.output_bits(),
+        }
+    }
+
     /// The Prob x V stage.
     pub fn prob_value(&self) -> ProbValue {
         ProbValue {
@@ -142,6 +163,7 @@ impl AttentionCore {
         let of_buffer = self.key_buffer().ring.row_fields();
         fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
         fields.extend(self.softmax().scale_fields());
+        fields.extend(HeadMagnitude::row_fields());
         if self.value_ranking().is_some() {
             // The live keys are those of the buffers.
             for mut field in ValueRanking::pruning_fields(self.keys_per_row) {
@@ -158,7 +180,10 @@ impl AttentionCore {
 
     /// Fields of the `value_id` channel, where values are pruned.
     pub fn value_id_fields(&self) -> Option<Vec<Field>> {
-        self.softmax().use_pass().value_ids().map(|ids| ids.id_fields())
+        self.softmax()
+            .use_pass()
+            .value_ids()
+            .map(|ids| ids.id_fields())
     }
 
     /// One branch of the row descriptor: the named fields, waiting for their stage.
@@ -199,6 +224,7 @@ impl Block for AttentionCore {
             ("keys_per_row", self.keys_per_row),
             ("rows_in_flight", self.rows_in_flight),
             ("value_engines", self.value_engines),
+            ("heads", self.heads),
         ] {
             parameters.push((name, value.to_string()));
         }
@@ -207,7 +233,9 @@ impl Block for AttentionCore {
                       \n\
                       key   -> K buffer -> query_key -> softmax -> prob_value -> out\n\
                       value -> V buffer --------------------------^\n\
-                      row   -> one descriptor per query row, forked to every stage"
+                      row   -> one descriptor per query row, forked to every stage\n\
+                      \n\
+                      job -> importance: adds up what softmax and prob_value give, then selects -> kept_token, kept_head"
                 .into(),
             parameters,
             source: file!(),
@@ -227,7 +255,7 @@ impl Block for AttentionCore {
         let out = m.stream_out("out", &self.prob_value().out_fields());
 
         m.section("every stage gets its part of the row descriptor");
-        let branches = if self.value_engines > 0 { 6 } else { 5 };
+        let branches = if self.value_engines > 0 { 8 } else { 7 };
         let u_fork = m.instance("u_row_fork", &Fork { branches });
         u_fork.input("in_valid", row.valid);
         row.ready.drive(u_fork.output("in_ready"));
@@ -240,6 +268,11 @@ impl Block for AttentionCore {
         let scale = self.branch(m, u_fork, (2, "scale", rows), &row, &scale_fields);
         let value_row = self.branch(m, u_fork, (3, "value_row", rows), &row, &buffer);
         let prob_row = self.branch(m, u_fork, (4, "prob_row", rows), &row, &["level"]);
+
+        let probability_row =
+            self.branch(m, u_fork, (5, "probability_row", rows), &row, &["job_last"]);
+        let names = ["head_last", "job_last", "step_mantissa", "step_shift"];
+        let output_row = self.branch(m, u_fork, (6, "output_row", rows + 1), &row, &names);
 
         m.section("scores");
         let u_keys = m.instance("u_key_buffer", &keys);
@@ -260,8 +293,12 @@ impl Block for AttentionCore {
             .feed("scale", scale);
         if let Some(fields) = self.value_id_fields() {
             let names = ["live", "values_kept", "renormalise"];
-            let pruning = self.branch(m, u_fork, (5, "pruning", rows), &row, &names);
-            let as_softmax = [("keys", "live"), ("kept", "values_kept"), ("renormalise", "renormalise")];
+            let pruning = self.branch(m, u_fork, (7, "pruning", rows), &row, &names);
+            let as_softmax = [
+                ("keys", "live"),
+                ("kept", "values_kept"),
+                ("renormalise", "renormalise"),
+            ];
             let words = as_softmax.map(|(name, field)| (name.to_owned(), pruning.field(field)));
             u_softmax.feed("pruning", pruning.with_fields(words.into()));
             let value_id = m.stream_out("value_id", &fields);
@@ -288,6 +325,48 @@ impl Block for AttentionCore {
             .feed("weight", weight)
             .feed("line", value_line)
             .feed("reciprocal", reciprocal);
-        out.connect(u_prob_value.stream("out"));
+        let outputs = u_prob_value.stream("out");
+
+        m.section("importance of what has been computed, and what the next layer keeps of it");
+        let importance = self.importance();
+        let u_importance = m.instance("u_importance", &importance);
+        let job = m.stream_in("job", &importance.job_fields());
+        let pin = m.stream_in("pin", &importance.token_scores().set.pin_fields());
+        u_importance.feed("job", job).feed("pin", pin);
+        u_importance.feed("row", output_row);
+        let probability = u_softmax.stream("probability");
+        let row_end = probability.field("last");
+        net!(
+            m,
+            probability_valid = probability.valid & probability_row.valid
+        );
+        let taken = m.wire("probability_taken", 1, "");
+        let fields = vec![
+            ("data".to_owned(), probability.data()),
+            ("last".to_owned(), row_end),
+            (
+                "end".to_owned(),
+                row_end & probability_row.field("job_last"),
+            ),
+        ];
+        u_importance.feed("probability", Stream::new(probability_valid, taken, fields));
+        probability.ready.drive(*taken & probability_row.valid);
+        probability_row
+            .ready
+            .drive(*taken & probability_valid & row_end);
+        let u_out_fork = m.instance("u_out_fork", &Fork { branches: 2 });
+        u_out_fork.input("in_valid", outputs.valid);
+        outputs.ready.drive(u_out_fork.output("in_ready"));
+        let [branch, word] = ["out0", "out1"].map(|branch| {
+            let branch = u_out_fork.stream(branch);
+            let fields = ["data", "last"].map(|name| (name.to_owned(), outputs.field(name)));
+            Stream::new(branch.valid, branch.ready, fields.into())
+        });
+        out.connect(branch);
+        u_importance.feed("word", word);
+        for (name, fields) in importance.out_channels() {
+            m.stream_out(name, &fields)
+                .connect(u_importance.stream(name));
+        }
     }
 }

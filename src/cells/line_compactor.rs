@@ -4,8 +4,8 @@ use crate::hdl::{About, Block, Builder, Field, Sig};
 use crate::numerics::value_bits;
 use crate::{net, reg};
 
-/// The elements of lines with 0 to `lanes` elements each, in order, in lines of `lanes`; the last line of a sequence holds
-/// what is left: 0 to `lanes` elements.
+/// The elements of lines with 0 to `lanes` elements each, in order, in as few lines as possible: all are full but the last
+/// of a sequence, which is empty only where the sequence is.
 ///
 /// - Latency: 1 cycle; interval: 1 cycle, one more after a sequence whose end does not fit in one line.
 /// - Stalls: ready passes combinationally from `out` to `in`.
@@ -17,20 +17,17 @@ pub struct LineCompactor {
     pub width: usize,
 }
 
-/// Golden model: the elements of one sequence in lines of `lanes`, the last of 0 to `lanes`.
+/// Golden model: the elements of one sequence in lines of `lanes`; one empty line for none.
 pub fn golden(lanes: usize, lines: &[Vec<i64>]) -> Vec<Vec<i64>> {
     let elements = lines.concat();
-    let mut full: Vec<_> = elements.chunks(lanes).map(<[_]>::to_vec).collect();
-    // A sequence that fills its lines before its last line comes ends with an empty one.
-    let before_last: usize = lines[..lines.len() - 1].iter().map(Vec::len).sum();
-    if elements.len() == before_last && elements.len().is_multiple_of(lanes) {
-        full.push(Vec::new());
+    match elements.is_empty() {
+        true => vec![Vec::new()],
+        false => elements.chunks(lanes).map(<[_]>::to_vec).collect(),
     }
-    full
 }
 
 impl LineCompactor {
-    /// Cycles from a line to the full line that it completes.
+    /// Cycles from the line that shows that a full line is not the last one, or from the last, to the line out.
     pub const LATENCY: u64 = 1;
 
     /// Bits of a number of elements.
@@ -96,7 +93,7 @@ impl Block for LineCompactor {
         m.section("a line joins what is held; what does not fit is held, and leaves by itself after the last line");
         reg!(m, valid_q: 1, reset = 0);
         reg!(m, flush_q: 1, reset = 0, "what is held leaves");
-        reg!(m, held_count_q: bits, reset = 0, "elements held: fewer than a line");
+        reg!(m, held_count_q: bits, reset = 0, "elements held: at most a line");
         reg!(m, held_q: n * self.width);
         net!(m, room = out.ready | !*valid_q);
         net!(m, take = input.valid & room & !*flush_q);
@@ -104,20 +101,15 @@ impl Block for LineCompactor {
         input.ready.drive(room & !*flush_q);
         net!(m, total = *held_count_q + count);
         let lanes = m.lit(n as u64, bits + 1);
-        net!(m, full = total.ge(lanes));
         net!(m, over = total.gt(lanes));
-        net!(m, rest = total.wrapping_sub(lanes), "below a line");
-        m.unused("rest_high", rest.msb(), "below a line");
+        net!(m, rest = total.wrapping_sub(lanes), "at most a line");
+        m.unused("rest_high", rest.msb(), "at most a line");
         flush_q.next_when(take | flush, take & last & over);
         let rest = rest.slice(0, bits);
         net!(m, low = total);
         let low_bits = low.slice(0, bits);
-        m.unused(
-            "low_high",
-            low.msb(),
-            "the whole only where it is below a line",
-        );
-        let left = full.select(rest, low_bits);
+        m.unused("low_high", low.msb(), "at most a line where it is wanted");
+        let left = over.select(rest, low_bits);
         let none = m.lit(0, bits);
         let ended = flush_q.select(m.lit(1, 1), last & !over);
         held_count_q.next_when(take | flush, ended.select(none, left));
@@ -137,15 +129,15 @@ impl Block for LineCompactor {
             joined = m.pack(&joined),
             "held elements and new ones as far as they fit"
         );
-        held_q.next_when(take, full.select(rotated, joined));
+        held_q.next_when(take, over.select(rotated, joined));
 
         m.section("output register");
-        net!(m, leaves = flush | (take & (full | last)));
+        net!(m, leaves = flush | (take & (over | last)));
         valid_q.next_when(room, leaves);
         let most = m.lit(n as u64, bits);
         net!(
             m,
-            amount = flush_q.select(*held_count_q, full.select(most, low_bits))
+            amount = flush_q.select(*held_count_q, over.select(most, low_bits))
         );
         let leaving = flush_q.select(*held_q, joined).lanes(self.width).to_vec();
         let leaving: Vec<_> = (0..n)

@@ -37,6 +37,19 @@ pub enum LayerError {
         /// The configuration's name.
         config: String,
     },
+    /// More query heads than scores are held for.
+    #[error(
+        "{heads} heads: the hardware of configuration {config} takes at most {limit}; \
+         choose a larger configuration, or set limits.heads"
+    )]
+    Heads {
+        /// The layer's.
+        heads: usize,
+        /// The configuration's.
+        limit: usize,
+        /// The configuration's name.
+        config: String,
+    },
     /// Values to prune on hardware that keeps them all.
     #[error(
         "local value pruning of query {query} to {keep} of its {live} keys: the hardware of configuration {config} \
@@ -113,16 +126,23 @@ impl From<crate::testbenches::BenchError> for EngineError {
     }
 }
 
-/// Checks that `core` can attend layers of this head dimension with rows of so many keys, and returns the level
+/// Checks that `core` can attend layers of this head dimension and so many heads, with rows of so many keys, and returns the level
 /// ([`crate::accelerator::shape`]) of the head dimension.
 ///
 /// # Errors
 /// [`LayerError`] when it cannot.
 pub(super) fn check_fit(
     core: &AttentionCore,
-    head_dim: usize,
+    (head_dim, heads): (usize, usize),
     keys: usize,
 ) -> Result<usize, LayerError> {
+    if heads > core.heads {
+        return Err(LayerError::Heads {
+            heads,
+            limit: core.heads,
+            config: core.name.clone(),
+        });
+    }
     let Some(level) = core.shape.level_of(head_dim) else {
         let supported: Vec<_> = core.shape.head_dims.iter().map(usize::to_string).collect();
         return Err(LayerError::HeadDim {

@@ -33,7 +33,8 @@ impl Engine for GoldenEngine {
     ) -> Result<LayerAttention, EngineError> {
         let (live, step) = (layer.live, layer.step);
         let keys = live.tokens.len();
-        error::check_fit(&self.core, layer.tensors.head_dim(), keys)?;
+        let heads = live.heads.len();
+        error::check_fit(&self.core, (layer.tensors.head_dim(), heads), keys)?;
         error::check_selection(&self.core, step.keep_tokens)?;
         error::check_value_pruning(&self.core, layer.operands)?;
 

@@ -126,7 +126,8 @@ impl EngineKind {
             return Ok(());
         }
         let core = AttentionCore::new(config);
-        error::check_fit(&core, tensors.head_dim(), tensors.key_count())?;
+        let head = (tensors.head_dim(), tensors.head_count());
+        error::check_fit(&core, head, tensors.key_count())?;
         Ok(())
     }
 

@@ -1,11 +1,83 @@
 //! A layer as the words of the attention core's streams.
 
 use super::error::{LayerError, check_fit, check_value_pruning};
+use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
-use crate::numerics::value_bits;
+use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, value_bits};
+
+/// What a layer does to the core's importance: it is a job of context 0.
+#[derive(Clone, Debug)]
+pub struct CoreJob {
+    /// Whether the scores start from zero.
+    pub zero: bool,
+    /// Whether the scores leave after the rows.
+    pub report: bool,
+    /// Which of the live tokens always stay.
+    pub pinned: Vec<bool>,
+    /// Tokens that stay, pinned ones among them; no selection takes place when no fewer than are live.
+    pub keep_tokens: usize,
+    /// Heads that stay, likewise.
+    pub keep_heads: usize,
+    /// The heads' steps of V, `[live heads]`.
+    pub head_scales: Vec<HeadScale>,
+}
+
+impl CoreJob {
+    /// A layer by itself: importance starts from zero, nothing is pruned, nothing reported.
+    pub fn dense(layer: &LayerOperands) -> Self {
+        let heads = layer.queries.len();
+        let tokens = layer.keys[0].len();
+        let one = HeadScale {
+            mantissa: 1 << (HEAD_SCALE_MANTISSA_BITS - 1),
+            shift: HEAD_SCALE_MANTISSA_BITS as u32 - 1,
+        };
+        CoreJob {
+            zero: true,
+            report: false,
+            pinned: vec![false; tokens],
+            keep_tokens: tokens,
+            keep_heads: heads,
+            head_scales: vec![one; heads],
+        }
+    }
+
+    /// The word of the `job` channel, in the order of its fields.
+    fn word(&self, heads: usize) -> Vec<i64> {
+        let tokens = self.pinned.len();
+        let pins = self.pinned.iter().filter(|&&pinned| pinned).count();
+        let flags = [0, i64::from(self.zero), 1, i64::from(self.report)];
+        let kinds = [
+            (tokens, self.keep_tokens, pins),
+            (heads, self.keep_heads, 0),
+        ];
+        let of_kind = kinds.into_iter().flat_map(|(live, keep, pins)| {
+            let keep_ranked = keep.min(live).saturating_sub(pins);
+            [
+                live as i64,
+                i64::from(keep < live),
+                keep_ranked as i64,
+                (live - pins) as i64,
+            ]
+        });
+        flags.into_iter().chain(of_kind).collect()
+    }
+
+    /// Words of the `pin` channel: one flag per token, in score lines.
+    fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
+        if !self.zero {
+            return Vec::new();
+        }
+        let line = |flags: &[bool]| {
+            let mut line: Vec<i64> = flags.iter().map(|&flag| i64::from(flag)).collect();
+            line.resize(lanes, 0);
+            line
+        };
+        self.pinned.chunks(lanes).map(line).collect()
+    }
+}
 
 /// The words of a layer, per input channel, in the order in which the core takes them.
 pub struct LayerStreams {
@@ -15,6 +87,14 @@ pub struct LayerStreams {
     pub value: Vec<Vec<i64>>,
     /// Row descriptors: all queries of head 0, of head 1, ...
     pub row: Vec<Vec<i64>>,
+    /// The job's word.
+    pub job: Vec<i64>,
+    /// Pinned flags of a job that starts from zero.
+    pub pin: Vec<Vec<i64>>,
+    /// Words of the survivors' ids: of tokens, of heads.
+    pub kept_words: [usize; 2],
+    /// Words of the scores: of tokens, of heads.
+    pub score_words: [usize; 2],
     /// Output words per row.
     pub words_per_row: usize,
     /// Words of the positions of kept values: one per score line of every row that prunes.
@@ -29,8 +109,16 @@ pub struct CoreFields {
     pub value: Vec<Field>,
     /// `row` channel.
     pub row: Vec<Field>,
+    /// `job` channel.
+    pub job: Vec<Field>,
+    /// `pin` channel.
+    pub pin: Vec<Field>,
     /// `out` channel.
     pub out: Vec<Field>,
+    /// `kept_token` and `kept_head` channels.
+    pub kept: [Vec<Field>; 2],
+    /// `token_score` and `head_score` channels.
+    pub scores: [Vec<Field>; 2],
     /// `value_id` channel, where values are pruned.
     pub value_id: Option<Vec<Field>>,
 }
@@ -48,10 +136,35 @@ impl CoreFields {
                 name => Field::unsigned(name, field.ty.width),
             })
             .collect();
+        let unsigned = |field: crate::hdl::Field| Field::unsigned(&field.name, field.ty.width);
+        let importance = core.importance();
+        let sets = [importance.token_scores().set, importance.head_scores().set];
         CoreFields {
             key: vec![Field::signed("data", formats.key_bits).lanes(multipliers)],
             value: vec![Field::signed("data", formats.value_bits).lanes(multipliers)],
             row,
+            job: core
+                .importance()
+                .job_fields()
+                .into_iter()
+                .map(unsigned)
+                .collect(),
+            pin: vec![Field::unsigned("data", 1).lanes(core.softmax_lanes)],
+            kept: sets.clone().map(|set| {
+                vec![
+                    Field::unsigned("id", set.id_bits()).lanes(set.lanes),
+                    Field::unsigned("count", value_bits(set.lanes)),
+                    Field::unsigned("last", 1),
+                ]
+            }),
+            scores: sets.map(|set| {
+                vec![
+                    Field::unsigned("data", set.score_bits).lanes(set.lanes),
+                    Field::unsigned("payload", set.payload_bits()).lanes(set.lanes),
+                    Field::unsigned("live", 1).lanes(set.lanes),
+                    Field::unsigned("last", 1),
+                ]
+            }),
             out: vec![
                 Field::signed("data", formats.output_bits()).lanes(core.output_lanes),
                 Field::unsigned("last", 1),
@@ -82,24 +195,36 @@ pub fn lines(shape: &ArrayShape, vectors: &[Vec<i64>]) -> Vec<Vec<i64>> {
 }
 
 impl LayerStreams {
-    /// The words of `layer` for `core`.
+    /// The words of `layer` and its `job` for `core`.
     ///
     /// # Errors
     /// [`LayerError`] when the layer does not fit the configuration.
     ///
     /// # Panics
     /// When the layer's tensors disagree in shape.
-    pub fn new(core: &AttentionCore, layer: &LayerOperands) -> Result<Self, LayerError> {
+    pub fn new(
+        core: &AttentionCore,
+        layer: &LayerOperands,
+        job: &CoreJob,
+    ) -> Result<Self, LayerError> {
         let shape = &core.shape;
         let head_dim = layer.keys[0][0].len();
         let keys = layer.keys[0].len();
-        let level = check_fit(core, head_dim, keys)?;
+        let heads = layer.queries.len();
+        let level = check_fit(core, (head_dim, heads), keys)?;
         check_value_pruning(core, layer)?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
+        // A selection that keeps nothing still says so.
+        let lines_of = |count: usize| count.div_ceil(core.softmax_lanes).max(1);
         Ok(LayerStreams {
             key: layer.keys.iter().flat_map(key_lines).collect(),
             value: layer.values.iter().flat_map(key_lines).collect(),
-            row: row_words(core, layer, level),
+            row: row_words(core, layer, level, &job.head_scales),
+            job: job.word(heads),
+            pin: job.pins(core.softmax_lanes),
+            kept_words: [(keys, job.keep_tokens), (heads, job.keep_heads)]
+                .map(|(live, keep)| if keep < live { lines_of(keep) } else { 0 }),
+            score_words: [keys, heads].map(|live| if job.report { lines_of(live) } else { 0 }),
             words_per_row: head_dim / core.output_lanes,
             value_id_words: value_id_words(core, layer, level),
         })
@@ -130,11 +255,18 @@ pub fn score_lines(core: &AttentionCore, level: usize, live: usize) -> usize {
 fn value_id_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> usize {
     let rows = layer.value_pruning.iter().zip(&layer.live_keys);
     let pruned = rows.filter(|(pruning, live)| pruning.keep < **live);
-    let lines: usize = pruned.map(|(_, &live)| score_lines(core, level, live)).sum();
+    let lines: usize = pruned
+        .map(|(_, &live)| score_lines(core, level, live))
+        .sum();
     lines * layer.queries.len()
 }
 
-fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<Vec<i64>> {
+fn row_words(
+    core: &AttentionCore,
+    layer: &LayerOperands,
+    level: usize,
+    steps: &[HeadScale],
+) -> Vec<Vec<i64>> {
     let heads = layer.queries.len();
     let keys = layer.keys[0].len();
     let mut words = Vec::new();
@@ -143,7 +275,8 @@ fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<V
         let scale = layer.scales[head];
         let queries = &layer.queries[head];
         for (row, query) in queries.iter().enumerate() {
-            let release = last_of_group && row + 1 == queries.len();
+            let head_last = row + 1 == queries.len();
+            let release = last_of_group && head_last;
             let mut word = query.clone();
             word.resize(core.shape.max_dim(), 0);
             word.extend([
@@ -154,6 +287,10 @@ fn row_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> Vec<V
                 scale.mantissa,
                 i64::from(scale.pre),
                 i64::from(scale.post),
+                i64::from(head_last),
+                i64::from(head_last && head + 1 == heads),
+                steps[head].mantissa,
+                i64::from(steps[head].shift),
             ]);
             if core.value_ranking().is_some() {
                 let pruning = layer.value_pruning[row];

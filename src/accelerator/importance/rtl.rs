@@ -173,7 +173,7 @@ impl Importance {
         self.token_scores().set.increment_fields()
     }
 
-    /// Fields of the `kept_token` or `kept_head` channel.
+    /// Fields of a channel of survivors.
     fn kept_fields(&self, kind: Kind) -> Vec<Field> {
         let bits = self.scores(kind).set.id_bits();
         let doc = format!("{} ids u{bits}, in the low lanes", self.lanes);
@@ -184,14 +184,14 @@ impl Importance {
         ]
     }
 
-    /// Fields of the `kept_token` channel.
-    pub fn kept_token_fields(&self) -> Vec<Field> {
-        self.kept_fields(TOKEN)
-    }
-
-    /// Fields of the `kept_head` channel.
-    pub fn kept_head_fields(&self) -> Vec<Field> {
-        self.kept_fields(HEAD)
+    /// The channels that leave, with their fields: ids of survivors, scores of jobs that report.
+    pub fn out_channels(&self) -> [(&'static str, Vec<Field>); 4] {
+        [
+            ("kept_token", self.kept_fields(TOKEN)),
+            ("kept_head", self.kept_fields(HEAD)),
+            ("token_score", self.token_scores().set.line_fields()),
+            ("head_score", self.head_scores().set.line_fields()),
+        ]
     }
 }
 
@@ -237,10 +237,9 @@ impl Block for Importance {
         let probability = m.stream_in("probability", &self.probability_fields());
         let word = m.stream_in("word", &magnitude.word_fields());
         let row = m.stream_in("row", &HeadMagnitude::row_fields());
-        let kept_token = m.stream_out("kept_token", &self.kept_token_fields());
-        let kept_head = m.stream_out("kept_head", &self.kept_head_fields());
-        let token_score = m.stream_out("token_score", &self.token_scores().set.line_fields());
-        let head_score = m.stream_out("head_score", &self.head_scores().set.line_fields());
+        let outs = self.out_channels();
+        let [kept_token, kept_head, token_score, head_score] =
+            outs.map(|(name, fields)| m.stream_out(name, &fields));
 
         m.section("every part gets its share of the job");
         let u_fork = m.instance("u_job_fork", &Fork { branches: 3 });

@@ -105,16 +105,20 @@ impl Block for Softmax {
             self.exponential_lines,
             self.weight_lines,
             self.rows_in_flight,
-            self.value_ranking.as_ref().map_or(String::new(), |r| format!(
-                "_e{}_c{}_k{}",
-                r.engines, r.comparators, r.max_keys
-            ))
+            self.value_ranking
+                .as_ref()
+                .map_or(String::new(), |r| format!(
+                    "_e{}_c{}_k{}",
+                    r.engines, r.comparators, r.max_keys
+                ))
         )
     }
 
     fn about(&self) -> About {
         let ranking = match self.value_ranking {
-            Some(_) => "\nexponentials of rows that prune -> u_value_ranking -> u_use_pass -> value_id",
+            Some(_) => {
+                "\nexponentials of rows that prune -> u_value_ranking -> u_use_pass -> value_id"
+            }
             None => "",
         };
         let mut parameters = vec![
@@ -137,7 +141,7 @@ impl Block for Softmax {
                  known and become exponentials e; these wait until their sum S and its reciprocal are known and\n\
                  become weights. The weights are not divided by S: the outputs are, once each.\n\
                  \n\
-                 score -> u_score_ring -> u_exponential_pass -> u_use_pass -> weight, reciprocal{ranking}"
+                 score -> u_score_ring -> u_exponential_pass -> u_use_pass -> weight, reciprocal, probability{ranking}"
             ),
             parameters,
             source: file!(),
@@ -150,6 +154,7 @@ impl Block for Softmax {
         let maximum = m.stream_in("maximum", &pass.maximum_fields());
         let scale = m.stream_in("scale", &self.scale_fields());
         let weight = m.stream_out("weight", &UsePass::weight_fields(self.lanes));
+        let probability = m.stream_out("probability", &UsePass::probability_fields(self.lanes));
         let reciprocal = m.stream_out("reciprocal", &ExponentialPass::row_fields());
 
         let score_free = m.output("score_free", 1, "a score line has left the ring");
@@ -176,6 +181,7 @@ impl Block for Softmax {
             .feed("exponential", u_exponential_pass.stream("exponential"))
             .feed("row", u_exponential_pass.stream("row"));
         weight.connect(u_use_pass.stream("weight"));
+        probability.connect(u_use_pass.stream("probability"));
         reciprocal.connect(u_use_pass.stream("reciprocal"));
     }
 }
@@ -206,7 +212,9 @@ impl Softmax {
         pruning.ready.drive(u_fork.output("in_ready"));
         let branch = |index: usize, fields: &[(&str, Sig<'m>)]| {
             let handshake = u_fork.stream(&format!("out{index}"));
-            let fields = fields.iter().map(|(name, word)| ((*name).to_owned(), *word));
+            let fields = fields
+                .iter()
+                .map(|(name, word)| ((*name).to_owned(), *word));
             Stream::new(handshake.valid, handshake.ready, fields.collect())
         };
         let through = |name: &str, depth: usize, stream: Stream<'m>| {

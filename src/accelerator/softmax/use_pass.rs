@@ -5,14 +5,15 @@ use super::row_sum::RowSum;
 use super::value_ids::ValueIds;
 use super::value_ranking::ValueRanking;
 use super::weights::Weights;
+use crate::accelerator::importance::Probability;
 use crate::accelerator::top_k::FirstEquals;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::credits::Credits;
-use crate::cells::delay::delay;
+use crate::cells::delay::{delay, delay_flag};
 use crate::cells::fifo::Fifo;
 use crate::cells::reciprocal::Reciprocal;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut};
-use crate::numerics::{EXPONENTIAL_BITS, WEIGHT_BITS};
+use crate::numerics::{EXPONENTIAL_BITS, PROBABILITY_BITS, WEIGHT_BITS};
 use crate::{net, reg};
 
 /// Exponential lines become weight lines, which wait in the weight ring; the row's 1/S goes along.
@@ -100,6 +101,23 @@ impl UsePass {
         self.weight_latency() + 1
     }
 
+    /// Lines of probabilities under way or waiting: those of the pipeline, and enough to hand one on per cycle.
+    pub const PROBABILITY_LINES: usize = 10;
+
+    /// Cycles from the transfer of an exponential line to the first in which its probabilities can leave.
+    pub fn probability_latency(&self) -> usize {
+        1 + Probability.latency() + Fifo::LATENCY as usize
+    }
+
+    /// Fields of the `probability` channel.
+    pub fn probability_fields(lanes: usize) -> Vec<Field> {
+        let doc = format!("{lanes} probabilities UQ0.{PROBABILITY_BITS}, 0 for a dead key");
+        vec![
+            Field::new("data", lanes * PROBABILITY_BITS, &doc),
+            Field::new("last", 1, "last line of the row"),
+        ]
+    }
+
     /// Fields of the `weight` channel.
     pub fn weight_fields(lanes: usize) -> Vec<Field> {
         let doc = format!("{lanes} weights u{WEIGHT_BITS}");
@@ -136,6 +154,7 @@ impl Block for UsePass {
                  weights of its V vectors.\n\
                  \n\
                  exponential -> u_weights -> u_weight_ring -> weight\n\
+                 \x20           '-> u_probability -> u_probability_fifo -> probability\n\
                  row ---------> u_reciprocal_fifo ---------> reciprocal{pruned}"
             ),
             parameters: vec![
@@ -156,15 +175,18 @@ impl Block for UsePass {
         let row = m.stream_in("row", &ExponentialPass::row_fields());
         let weight = m.stream_out("weight", &Self::weight_fields(self.lanes));
         let reciprocal = m.stream_out("reciprocal", &ExponentialPass::row_fields());
+        let probability = m.stream_out("probability", &Self::probability_fields(self.lanes));
         let pruning = self.pruned_keys.map(|keys| Pruning::new(m, self, keys));
 
         m.section("a line enters when its row's 1/S is known and its results have places");
         let ring = self.ring();
         let lines = Credits::new(m, "line", ring.lines());
         let rows = Credits::new(m, "row", self.rows_in_flight);
+        let probabilities = Credits::new(m, "probability", Self::PROBABILITY_LINES);
         let last = exponential.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
-        net!(m, row_ready = row.valid & line_room & (row_room | !last));
+        let places = line_room & probabilities.available() & (row_room | !last);
+        net!(m, row_ready = row.valid & places);
         let ready = pruning.as_ref().map_or(row_ready, |p| row_ready & p.known);
         net!(m, ready = ready);
         net!(m, issue = exponential.valid & ready);
@@ -196,6 +218,10 @@ impl Block for UsePass {
             e: *e_q,
             live: *live_q,
         };
+        let found = self.probabilities(m, line, [*r_q, *k_q]);
+        probabilities.count(issue, found.valid & probability.ready);
+        probability.connect(found);
+
         let kept = match &pruning {
             Some(pruning) => self.keep(m, pruning, row_end, line),
             None => Kept {
@@ -295,6 +321,35 @@ impl<'m> Pruning<'m> {
 }
 
 impl UsePass {
+    /// What the line's keys add to their importance: every live key, whether its value is kept or not.
+    fn probabilities<'m>(
+        &self,
+        m: &'m Builder,
+        line: Line<'m>,
+        [r, k]: [Sig<'m>; 2],
+    ) -> Stream<'m> {
+        m.section("probabilities, for importance");
+        let lane = Probability;
+        let e = line.e.lanes(EXPONENTIAL_BITS);
+        let p = m.wire("p", self.lanes * PROBABILITY_BITS, "probability of key k");
+        m.generate("g_probability", self.lanes, |lane_index| {
+            let u_probability = m.instance("u_probability", &lane);
+            u_probability
+                .input("e", e.at(lane_index))
+                .input("r", r)
+                .input("k", k);
+            p.drive_lane(lane_index, u_probability.output("p"));
+        });
+        let valid = delay_flag(m, "p_valid", line.valid, lane.latency());
+        let last = delay(m, "p_last", line.last, lane.latency());
+        let room = m.wire("p_room", 1, "");
+        m.never(valid & !*room, "a line of probabilities finds no place");
+        let fields = vec![("data".to_owned(), *p), ("last".to_owned(), last)];
+        let found = Stream::new(valid, room, fields);
+        let fifo = Fifo::new(found.width(), Self::PROBABILITY_LINES);
+        m.through("u_probability_fifo", &fifo, found)
+    }
+
     /// The exponentials that the row's threshold keeps, [`FILTER_LATENCY`](Self::FILTER_LATENCY) cycles after the first
     /// register; all live ones of a row that does not prune. What needs every exponential reads the first register.
     fn keep<'m>(
@@ -352,12 +407,13 @@ impl UsePass {
         m.section("positions of the kept keys");
         let id_ready = m.wire("id_ready", 1, "");
         m.never(*pruned_q & !id_ready, "kept keys found no place");
-        let fields = vec![
-            ("keep".into(), *keep_q),
-            ("last".into(), *counted_last_q),
-        ];
+        let fields = vec![("keep".into(), *keep_q), ("last".into(), *counted_last_q)];
         let keys = Stream::new(*pruned_q, id_ready, fields);
-        let keys = m.through("u_id_fifo", &Fifo::new(self.lanes + 1, Self::ID_LINES), keys);
+        let keys = m.through(
+            "u_id_fifo",
+            &Fifo::new(self.lanes + 1, Self::ID_LINES),
+            keys,
+        );
         pruning
             .places
             .count(line.issue & prunes, keys.valid & *keys.ready);
@@ -372,7 +428,12 @@ impl UsePass {
             live: *keep_q,
             ..line
         };
-        let of_line = delay(m, "kept_renormalises", *renormalises_q, Self::FILTER_LATENCY);
+        let of_line = delay(
+            m,
+            "kept_renormalises",
+            *renormalises_q,
+            Self::FILTER_LATENCY,
+        );
         Kept {
             line,
             renormalises: Some((*renormalises_q, of_line)),
