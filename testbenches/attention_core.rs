@@ -69,7 +69,12 @@ pub fn check(
                 keep: core.keys_per_row * 2 / 5,
                 renormalise: true,
             };
-            notes.push(utilisation(&mut bench, layer, Some(two_in_five), &mut random)?);
+            notes.push(utilisation(
+                &mut bench,
+                layer,
+                Some(two_in_five),
+                &mut random,
+            )?);
         }
     }
     Ok(Report {
@@ -159,7 +164,9 @@ fn utilisation(
     let lines = layer.keys.div_ceil(core.shape.vectors_per_line(level));
     let score_lines = layer.keys.div_ceil(core.softmax_lanes);
     let mut operands = layer.operands(core, random, vec![layer.keys; layer.queries]);
-    operands.value_pruning.fill(pruning.unwrap_or(ValuePruning::NONE));
+    operands
+        .value_pruning
+        .fill(pruning.unwrap_or(ValuePruning::NONE));
     bench.at_full_speed(vec![operands])?;
     let taken = bench.streams.taken_at(0);
     let (first, last) = (taken[words_per_row - 1], taken[taken.len() - 1]);

@@ -244,7 +244,11 @@ impl RowShape {
             assert_eq!(handed_out, sum, "the weights of a row add up to S");
         }
         let renormalised = prunes && pruning.renormalise;
-        let divisor = if renormalised { reciprocal(handed_out) } else { divisor };
+        let divisor = if renormalised {
+            reciprocal(handed_out)
+        } else {
+            divisor
+        };
         words.divisors.push(word_of(divisor));
         words
             .weights
@@ -256,14 +260,18 @@ impl RowShape {
                 true => keep,
                 false => random.random_range(keys..=longest),
             };
-            words.prunings.push(vec![keys as i64, asked as i64, renormalise]);
+            words
+                .prunings
+                .push(vec![keys as i64, asked as i64, renormalise]);
             words.prunes.push(vec![i64::from(prunes)]);
             words.modes.push(vec![i64::from(prunes), renormalise]);
         }
         if prunes {
             words.selections.push(vec![keep as i64, keys as i64]);
             let threshold = self.threshold(&e, live, keep);
-            words.thresholds.push(vec![threshold.kth as i64, threshold.keep_equal as i64]);
+            words
+                .thresholds
+                .push(vec![threshold.kth as i64, threshold.keep_equal as i64]);
             words.value_ids.extend(value_ids(&kept, self.lanes));
             words.ranked.extend(lines.clone());
         }
@@ -316,7 +324,10 @@ impl RowShape {
         let Some(longest) = self.pruned_keys else {
             return row;
         };
-        row.live.iter_mut().skip(longest).for_each(|live| *live = false);
+        row.live
+            .iter_mut()
+            .skip(longest)
+            .for_each(|live| *live = false);
         let keys = row.keys();
         let keep = match random.random_range(0..8) {
             0..3 => usize::MAX,

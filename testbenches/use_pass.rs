@@ -166,7 +166,9 @@ fn measure(
     if block.pruned_keys.is_some() {
         // The longest rows, so that the reciprocals of the kept sums are no limit.
         let lines = shape.most_lines;
-        let rows: Vec<_> = (0..20).map(|_| shape.row_that(true, lines, random)).collect();
+        let rows: Vec<_> = (0..20)
+            .map(|_| shape.row_that(true, lines, random))
+            .collect();
         if block.ring().lines() >= block.lines_at_full_speed()
             && block.rows_in_flight * lines > block.renormalised_latency() + lines
         {

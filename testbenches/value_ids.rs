@@ -57,8 +57,18 @@ pub fn check(block: &ValueIds, design: &Design, options: &Options) -> Result<Rep
     let latency = streams.taken_at(0)[0] - streams.sent_at(0)[0];
     let lines = 9 * block.max_keys.div_ceil(block.lanes);
     let notes = vec![
-        figure(design, "line to positions", ValueIds::LATENCY as usize, latency)?,
-        figure(design, &format!("{lines} lines"), lines - 1, span(streams.taken_at(0)))?,
+        figure(
+            design,
+            "line to positions",
+            ValueIds::LATENCY as usize,
+            latency,
+        )?,
+        figure(
+            design,
+            &format!("{lines} lines"),
+            lines - 1,
+            span(streams.taken_at(0)),
+        )?,
     ];
     Ok(Report {
         words: streams.words(),

@@ -70,12 +70,16 @@ pub fn check(
     let longest = shape.most_lines - 1;
     for lines in [2, 8, 16, longest].into_iter().filter(|&l| l <= longest) {
         let count = 100;
-        let rows: Vec<_> = (0..count).map(|_| shape.row_that(true, lines, &mut random)).collect();
+        let rows: Vec<_> = (0..count)
+            .map(|_| shape.row_that(true, lines, &mut random))
+            .collect();
         streams.at_full_speed(traffic(&shape, &rows, &mut random))?;
         let thresholds = streams.taken_at(0);
         let cycles = thresholds[count - 1] - thresholds[0];
         let per_row = cycles as f64 / (count - 1) as f64;
-        notes.push(format!("rows of {lines} lines: a threshold per {per_row:.1} cycles"));
+        notes.push(format!(
+            "rows of {lines} lines: a threshold per {per_row:.1} cycles"
+        ));
     }
     Ok(Report {
         words: streams.words(),

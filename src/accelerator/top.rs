@@ -158,7 +158,10 @@ impl AttentionCore {
 
     /// Fields of the `value_id` channel, where values are pruned.
     pub fn value_id_fields(&self) -> Option<Vec<Field>> {
-        self.softmax().use_pass().value_ids().map(|ids| ids.id_fields())
+        self.softmax()
+            .use_pass()
+            .value_ids()
+            .map(|ids| ids.id_fields())
     }
 
     /// One branch of the row descriptor: the named fields, waiting for their stage.
@@ -261,7 +264,11 @@ impl Block for AttentionCore {
         if let Some(fields) = self.value_id_fields() {
             let names = ["live", "values_kept", "renormalise"];
             let pruning = self.branch(m, u_fork, (5, "pruning", rows), &row, &names);
-            let as_softmax = [("keys", "live"), ("kept", "values_kept"), ("renormalise", "renormalise")];
+            let as_softmax = [
+                ("keys", "live"),
+                ("kept", "values_kept"),
+                ("renormalise", "renormalise"),
+            ];
             let words = as_softmax.map(|(name, field)| (name.to_owned(), pruning.field(field)));
             u_softmax.feed("pruning", pruning.with_fields(words.into()));
             let value_id = m.stream_out("value_id", &fields);

@@ -130,7 +130,9 @@ pub fn score_lines(core: &AttentionCore, level: usize, live: usize) -> usize {
 fn value_id_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> usize {
     let rows = layer.value_pruning.iter().zip(&layer.live_keys);
     let pruned = rows.filter(|(pruning, live)| pruning.keep < **live);
-    let lines: usize = pruned.map(|(_, &live)| score_lines(core, level, live)).sum();
+    let lines: usize = pruned
+        .map(|(_, &live)| score_lines(core, level, live))
+        .sum();
     lines * layer.queries.len()
 }
 

@@ -105,16 +105,20 @@ impl Block for Softmax {
             self.exponential_lines,
             self.weight_lines,
             self.rows_in_flight,
-            self.value_ranking.as_ref().map_or(String::new(), |r| format!(
-                "_e{}_c{}_k{}",
-                r.engines, r.comparators, r.max_keys
-            ))
+            self.value_ranking
+                .as_ref()
+                .map_or(String::new(), |r| format!(
+                    "_e{}_c{}_k{}",
+                    r.engines, r.comparators, r.max_keys
+                ))
         )
     }
 
     fn about(&self) -> About {
         let ranking = match self.value_ranking {
-            Some(_) => "\nexponentials of rows that prune -> u_value_ranking -> u_use_pass -> value_id",
+            Some(_) => {
+                "\nexponentials of rows that prune -> u_value_ranking -> u_use_pass -> value_id"
+            }
             None => "",
         };
         let mut parameters = vec![
@@ -206,7 +210,9 @@ impl Softmax {
         pruning.ready.drive(u_fork.output("in_ready"));
         let branch = |index: usize, fields: &[(&str, Sig<'m>)]| {
             let handshake = u_fork.stream(&format!("out{index}"));
-            let fields = fields.iter().map(|(name, word)| ((*name).to_owned(), *word));
+            let fields = fields
+                .iter()
+                .map(|(name, word)| ((*name).to_owned(), *word));
             Stream::new(handshake.valid, handshake.ready, fields.collect())
         };
         let through = |name: &str, depth: usize, stream: Stream<'m>| {

@@ -352,12 +352,13 @@ impl UsePass {
         m.section("positions of the kept keys");
         let id_ready = m.wire("id_ready", 1, "");
         m.never(*pruned_q & !id_ready, "kept keys found no place");
-        let fields = vec![
-            ("keep".into(), *keep_q),
-            ("last".into(), *counted_last_q),
-        ];
+        let fields = vec![("keep".into(), *keep_q), ("last".into(), *counted_last_q)];
         let keys = Stream::new(*pruned_q, id_ready, fields);
-        let keys = m.through("u_id_fifo", &Fifo::new(self.lanes + 1, Self::ID_LINES), keys);
+        let keys = m.through(
+            "u_id_fifo",
+            &Fifo::new(self.lanes + 1, Self::ID_LINES),
+            keys,
+        );
         pruning
             .places
             .count(line.issue & prunes, keys.valid & *keys.ready);
@@ -372,7 +373,12 @@ impl UsePass {
             live: *keep_q,
             ..line
         };
-        let of_line = delay(m, "kept_renormalises", *renormalises_q, Self::FILTER_LATENCY);
+        let of_line = delay(
+            m,
+            "kept_renormalises",
+            *renormalises_q,
+            Self::FILTER_LATENCY,
+        );
         Kept {
             line,
             renormalises: Some((*renormalises_q, of_line)),

@@ -180,7 +180,9 @@ impl ValueRanking {
         connect: impl Fn(Instance<'m>, Sig<'m>, &Stream<'m>) -> Sig<'m>,
     ) -> Option<(crate::hdl::Reg<'m>, Sig<'m>)> {
         let [even, odd] = engines else {
-            stream.ready.drive(connect(engines[0], stream.valid, &stream));
+            stream
+                .ready
+                .drive(connect(engines[0], stream.valid, &stream));
             return None;
         };
         let turn = m.register(&format!("{name}_turn_q"), 1, Some(0), "engine of the row");

@@ -182,7 +182,10 @@ impl Block for Filter {
             .input("keep_equal", threshold.field("keep_equal"))
             .input("step", moves & *judged_final_q)
             .input("equal", undecided_q);
-        net!(m, keep = *over_q | *pinned_q | u_first_equals.output("stays"));
+        net!(
+            m,
+            keep = *over_q | *pinned_q | u_first_equals.output("stays")
+        );
         reg!(m, kept_valid_q: 1, reset = 0);
         reg!(m, keep_q = keep, when = moves);
         reg!(m, kept_payload_q = *payload_q, when = moves);
