@@ -164,8 +164,8 @@ impl Block for UsePass {
         let rows = Credits::new(m, "row", self.rows_in_flight);
         let last = exponential.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
-        net!(m, row_ready = row.valid & line_room & (row_room | !last));
-        let ready = pruning.as_ref().map_or(row_ready, |p| row_ready & p.known);
+        let ready = row.valid & line_room & (row_room | !last);
+        let ready = pruning.as_ref().map_or(ready, |p| ready & p.known);
         net!(m, ready = ready);
         net!(m, issue = exponential.valid & ready);
         exponential.ready.drive(ready);
