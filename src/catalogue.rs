@@ -7,7 +7,7 @@ use crate::accelerator::importance::{Importance, Probability};
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
-use crate::accelerator::top_k::TopK;
+use crate::accelerator::top_k::{FirstEquals, TopK};
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::arbiter::Arbiter;
 use crate::cells::banked_fifo::BankedFifo;
@@ -188,6 +188,16 @@ fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(Weights {
         lanes: core.softmax_lanes,
     }));
+    if let Some(ranking) = core.value_ranking() {
+        blocks.push(Box::new(FirstEquals {
+            inputs: ranking.lanes,
+            max_keys: ranking.max_keys,
+        }));
+        blocks.push(Box::new(ranking));
+    }
+    if let Some(ids) = core.softmax().use_pass().value_ids() {
+        blocks.push(Box::new(ids));
+    }
     blocks.push(Box::new(core.softmax().use_pass()));
     blocks.push(Box::new(core.softmax()));
     blocks.push(Box::new(core.prob_value().column()));

@@ -102,6 +102,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
         "buffers.exponential_lines=33",
         "buffers.weight_lines=33",
         "softmax.lanes=1",
+        "softmax.value_engines=1",
         "top_k.lanes=8",
         "output.lanes=8",
         "limits.keys_per_row=31",
@@ -127,7 +128,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
 
 #[test]
 fn the_hash_of_a_preset_is_stable() {
-    assert_eq!(preset("tiny").hash(), "6d7d462b6c49");
+    assert_eq!(preset("tiny").hash(), "e320342dc41c");
 }
 
 #[test]
@@ -298,6 +299,7 @@ struct Draw {
     head_dims: Vec<i64>,
     lines: [i64; 5],
     softmax_lanes: i64,
+    value_engines: i64,
     top_k_lanes: i64,
     output_lanes: i64,
     keys_per_row: i64,
@@ -322,7 +324,7 @@ impl Draw {
              [array]\nmultipliers = {multipliers}\nhead_dims = {head_dims:?}\n\
              [buffers]\nkey_lines = {}\nvalue_lines = {}\nscore_lines = {}\n\
              exponential_lines = {}\nweight_lines = {}\n\
-             [softmax]\nlanes = {}\n[top_k]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\nheads = {}\n\
+             [softmax]\nlanes = {}\nvalue_engines = {}\n[top_k]\nlanes = {}\n[output]\nlanes = {}\n[limits]\nkeys_per_row = {}\nheads = {}\n\
              [schedule]\nrows_in_flight = {}\n[memory]\nchannels = {}\n\
              address_bits = {}\noutstanding_reads = {}\nsilence_log2 = {}\n",
             bits[0],
@@ -334,6 +336,7 @@ impl Draw {
             lines[3],
             lines[4],
             self.softmax_lanes,
+            self.value_engines,
             self.top_k_lanes,
             self.output_lanes,
             self.keys_per_row,
@@ -353,6 +356,7 @@ impl Draw {
             && self.lines.iter().all(|lines| (2..=8192).contains(lines))
             && self.lines[4] >= 16
             && (1..=16).contains(&self.softmax_lanes)
+            && (0..=2).contains(&self.value_engines)
             && [1, 2, 4, 8, 16, 32].contains(&self.top_k_lanes)
             && (1..=32).contains(&self.output_lanes)
             && (1..=4096).contains(&self.keys_per_row)
@@ -411,7 +415,7 @@ fn draws() -> impl Strategy<Value = Draw> {
     ];
     let top_k_lanes = prop_oneof![9 => (0_u32..6).prop_map(|n| 1_i64 << n), 1 => about(1, 32)];
     let counts = (
-        [lanes.boxed(), top_k_lanes.boxed()],
+        [lanes.boxed(), about(0, 2).boxed(), top_k_lanes.boxed()],
         output_lanes,
         [about(1, 4096), about(1, 256)],
         about(2, 64),
@@ -421,7 +425,7 @@ fn draws() -> impl Strategy<Value = Draw> {
     (widths, multipliers, head_dims, lines, counts).prop_map(
         |(bits, multipliers, head_dims, lines, counts)| {
             let (
-                [softmax_lanes, top_k_lanes],
+                [softmax_lanes, value_engines, top_k_lanes],
                 output_lanes,
                 [keys_per_row, heads],
                 rows_in_flight,
@@ -434,6 +438,7 @@ fn draws() -> impl Strategy<Value = Draw> {
                 head_dims,
                 lines,
                 softmax_lanes,
+                value_engines,
                 top_k_lanes,
                 output_lanes,
                 keys_per_row,

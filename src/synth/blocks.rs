@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 34] = [
+pub const FAMILIES: [&str; 37] = [
     "read_master",
     "top_k",
     "quick_select",
@@ -17,6 +17,7 @@ pub const FAMILIES: [&str; 34] = [
     "sampler",
     "part",
     "filter",
+    "first_equals",
     "merge_sorter",
     "probability",
     "line_buffer",
@@ -28,6 +29,8 @@ pub const FAMILIES: [&str; 34] = [
     "exponential_pass",
     "exponent",
     "row_sum",
+    "value_ranking",
+    "value_ids",
     "use_pass",
     "weights",
     "prob_value",

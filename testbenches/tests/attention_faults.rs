@@ -2,7 +2,7 @@
 
 use spatten::accelerator::prob_value::{OutputScale, ProbValue};
 use spatten::accelerator::shape::ArrayShape;
-use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
+use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, ValueIds, ValueRanking, Weights};
 use spatten::accelerator::top::AttentionCore;
 use spatten::config::Config;
 use spatten::numerics::Formats;
@@ -49,6 +49,20 @@ fn softmax() -> Softmax {
         exponential_lines: 6,
         weight_lines: 20,
         rows_in_flight: 2,
+        value_ranking: None,
+    }
+}
+
+/// Rows of up to 12 keys that prune their values with two engines.
+fn pruning_softmax() -> Softmax {
+    Softmax {
+        value_ranking: Some(ValueRanking {
+            engines: 2,
+            comparators: 2,
+            lanes: 2,
+            max_keys: 12,
+        }),
+        ..softmax()
     }
 }
 
@@ -133,6 +147,141 @@ fn use_pass_that_starts_before_the_sum_or_grants_too_much_is_caught() {
     ] {
         let design = faulty(&block, "spatten_use_pass", from, to);
         let outcome = testbenches::use_pass::check(&block, FORMATS, &design, &options());
+        caught(outcome, words);
+    }
+}
+
+#[test]
+fn exponential_pass_that_ranks_other_rows_or_grants_too_much_is_caught() {
+    let block = pruning_softmax().exponential_pass();
+    for (from, to, words) in [
+        (
+            "ranked_issue = issue & pruning_prunes_i",
+            "ranked_issue = issue",
+            &["`ranked`", "row"][..],
+        ),
+        (
+            "ranked_used_q < 5'd20",
+            "ranked_used_q < 5'd31",
+            &["a ranked line found no place"],
+        ),
+        (
+            "pruning_valid_i &",
+            "(pruning_valid_i | score_valid_i) &",
+            &["row"],
+        ),
+    ] {
+        let design = faulty(&block, "spatten_exponential_pass", from, to);
+        let outcome = testbenches::exponential_pass::check(&block, &design, &options());
+        caught(outcome, words);
+    }
+}
+
+#[test]
+fn use_pass_that_keeps_or_divides_wrongly_is_caught() {
+    let block = pruning_softmax().use_pass();
+    for (module, from, to, words) in [
+        // A row starts before its threshold, or with that of another; a row that prunes nothing loses weights.
+        (
+            "spatten_use_pass",
+            "threshold_valid_i & id_room",
+            "id_room",
+            &["row"][..],
+        ),
+        (
+            "spatten_use_pass",
+            "keep_equal_q <= threshold_keep_equal_i",
+            "keep_equal_q <= threshold_keep_equal_i ^ 4'd1",
+            &["row", "line"],
+        ),
+        (
+            "spatten_use_pass",
+            "starts_q <= issue & first_q",
+            "starts_q <= issue",
+            &["row", "line"],
+        ),
+        // Places of positions, and of the kept sums' reciprocals.
+        (
+            "spatten_use_pass",
+            "id_used_q < 4'd8",
+            "id_used_q < 4'd15",
+            &["kept keys found no place"],
+        ),
+        (
+            "spatten_use_pass",
+            "renormalises_q <= mode_prunes_i &",
+            "renormalises_q <= mode_prunes_i |",
+            &["`reciprocal`", "row"],
+        ),
+        (
+            "spatten_use_pass",
+            "(kept_fifo_out_valid | !waits)",
+            "(1'b1 | !waits)",
+            &["`reciprocal`", "row"],
+        ),
+        // Of equal keys, the first ones of the row.
+        (
+            "spatten_first_equals",
+            "load_i ? keep_equal_i",
+            "(load_i & !step_i) ? keep_equal_i",
+            &["row", "line"],
+        ),
+        // Positions of the row before go on.
+        (
+            "spatten_value_ids",
+            "line_last_i ? ",
+            "(line_last_i & line_q[0]) ? ",
+            &["`value_id`", "row", "line"],
+        ),
+    ] {
+        println!("{module}: {from} -> {to}");
+        let design = faulty(&block, module, from, to);
+        let outcome = testbenches::use_pass::check(&block, FORMATS, &design, &options());
+        caught(outcome, words);
+    }
+}
+
+#[test]
+fn ranking_whose_engines_take_each_others_rows_is_caught() {
+    let block = pruning_softmax().value_ranking.unwrap();
+    for (from, to) in [
+        ("line_turn_q <= !line_turn_q", "line_turn_q <= line_turn_q"),
+        (
+            "threshold_turn_q <= !threshold_turn_q",
+            "threshold_turn_q <= 1'b0",
+        ),
+    ] {
+        let design = faulty(&block, "spatten_value_ranking", from, to);
+        let outcome = testbenches::value_ranking::check(&block, &design, &options());
+        caught(outcome, &["threshold"]);
+    }
+}
+
+#[test]
+fn positions_that_lose_the_end_of_a_row_are_caught() {
+    let block = ValueIds {
+        lanes: 3,
+        max_keys: 20,
+    };
+    let (from, to) = ("line_q + 5'd3", "line_q + 5'd4");
+    let design = faulty(&block, "spatten_value_ids", from, to);
+    let outcome = testbenches::value_ids::check(&block, &design, &options());
+    caught(outcome, &["`value_id`", "line"]);
+}
+
+#[test]
+fn softmax_that_prunes_a_row_by_another_ones_numbers_is_caught() {
+    for (from, to, words) in [
+        (
+            "prunes = pruning_kept_i < pruning_keys_i",
+            "prunes = pruning_kept_i <= pruning_keys_i",
+            &["row"][..],
+        ),
+        ("= selection_ready | !prunes", "= 1'b1", &["stream"]),
+    ] {
+        let block = pruning_softmax();
+        let design = faulty(&block, "spatten_softmax", from, to);
+        let outcome = testbenches::softmax::check(&block, &design, &options());
         caught(outcome, words);
     }
 }
@@ -243,6 +392,7 @@ fn core_that_takes_a_dead_key_for_live_is_caught() {
         formats: FORMATS,
         output_lanes: 2,
         softmax_lanes: 1,
+        value_engines: 0,
         ..AttentionCore::new(&config)
     };
     let design = faulty(
@@ -256,4 +406,24 @@ fn core_that_takes_a_dead_key_for_live_is_caught() {
         outcome,
         &["layer", "head", "token", "element", "golden row"],
     );
+}
+
+#[test]
+fn core_that_renormalises_a_row_like_the_one_before_is_caught() {
+    let config = Config::load("tiny", &[]).unwrap();
+    let core = AttentionCore {
+        shape: shape(),
+        formats: FORMATS,
+        output_lanes: 2,
+        softmax_lanes: 1,
+        ..AttentionCore::new(&config)
+    };
+    let design = faulty(
+        &core,
+        "spatten_use_pass",
+        "renormalises_q <= mode_prunes_i & mode_renormalise_i",
+        "renormalises_q <= mode_prunes_i & (mode_renormalise_i | renormalises_q)",
+    );
+    let outcome = testbenches::attention_core::check(&core, &design, &options());
+    caught(outcome, &["layer", "head", "token", "golden row"]);
 }

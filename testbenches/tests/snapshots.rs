@@ -6,9 +6,9 @@ use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
 use spatten::accelerator::shape::ArrayShape;
-use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, Weights};
+use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, ValueIds, ValueRanking, Weights};
 use spatten::accelerator::top::AttentionCore;
-use spatten::accelerator::top_k::{QuickSelect, Sampler, TopK};
+use spatten::accelerator::top_k::{FirstEquals, QuickSelect, Sampler, TopK};
 use spatten::cells::adder_tree::AdderTree;
 use spatten::cells::arbiter::Arbiter;
 use spatten::cells::banked_fifo::BankedFifo;
@@ -297,6 +297,15 @@ fn small_core() -> AttentionCore {
         weight_lines: 12,
         keys_per_row: 10,
         rows_in_flight: 3,
+        value_engines: 0,
+        comparators: 2,
+    }
+}
+
+fn small_pruning_core() -> AttentionCore {
+    AttentionCore {
+        value_engines: 2,
+        ..small_core()
     }
 }
 
@@ -315,6 +324,27 @@ fn softmax() {
 }
 
 #[test]
+fn value_pruning() {
+    let softmax = small_pruning_core().softmax();
+    let ranking = softmax.value_ranking.clone().unwrap();
+    let one = ValueRanking {
+        engines: 1,
+        ..ranking.clone()
+    };
+    let ValueRanking {
+        lanes, max_keys, ..
+    } = ranking;
+    holds("value_ranking", &ranking);
+    holds("value_ranking_of_one_engine", &one);
+    holds("value_ids", &ValueIds { lanes, max_keys });
+    let inputs = lanes;
+    holds("first_equals", &FirstEquals { inputs, max_keys });
+    holds("exponential_pass_pruning", &softmax.exponential_pass());
+    holds("use_pass_pruning", &softmax.use_pass());
+    holds("softmax_pruning", &softmax);
+}
+
+#[test]
 fn prob_value() {
     let stage: ProbValue = small_core().prob_value();
     let element: ProbValueElement = stage.element();
@@ -329,4 +359,5 @@ fn prob_value() {
 #[test]
 fn attention_core() {
     holds("attention_core", &small_core());
+    holds("attention_core_pruning", &small_pruning_core());
 }

@@ -230,13 +230,13 @@ impl Block for ExponentialPass {
         let last = score.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
         net!(m, row_here = maximum.valid & scale.valid);
-        net!(m, row_ready = row_here & line_room & (row_room | !last));
+        let ready = row_here & line_room & (row_room | !last);
         let places = ranking.as_ref().map(|ranking| {
             let credits = Credits::new(m, "ranked", self.ranked_ring().lines());
             let room = credits.available() | !ranking.prunes();
             (credits, ranking.pruning.valid & room)
         });
-        let ready = places.map_or(row_ready, |(_, room)| row_ready & room);
+        let ready = places.map_or(ready, |(_, room)| ready & room);
         net!(m, ready = ready);
         net!(m, issue = score.valid & ready);
         score.ready.drive(ready);

@@ -186,8 +186,8 @@ impl Block for UsePass {
         let last = exponential.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
         let places = line_room & probabilities.available() & (row_room | !last);
-        net!(m, row_ready = row.valid & places);
-        let ready = pruning.as_ref().map_or(row_ready, |p| row_ready & p.known);
+        let ready = row.valid & places;
+        let ready = pruning.as_ref().map_or(ready, |p| ready & p.known);
         net!(m, ready = ready);
         net!(m, issue = exponential.valid & ready);
         exponential.ready.drive(ready);
