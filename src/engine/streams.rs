@@ -6,7 +6,7 @@ use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
-use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, value_bits};
+use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, RESCALE_FRACTION_BITS, value_bits};
 
 /// What a layer does to the core's importance: it is a job of context 0.
 #[derive(Clone, Debug)]
@@ -62,7 +62,9 @@ impl CoreJob {
                 (live - pins) as i64,
             ]
         });
-        flags.into_iter().chain(of_kind).collect()
+        // Nothing comes from home or goes there.
+        let home = [0, 1 << RESCALE_FRACTION_BITS, 0];
+        flags.into_iter().chain(of_kind).chain(home).collect()
     }
 
     /// Words of the `pin` channel: one flag per token, in score lines.
