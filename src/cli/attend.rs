@@ -55,10 +55,10 @@ pub(super) struct Args {
     /// Share of its live keys whose V each row takes, those of its largest probabilities; or a list [default: 1]
     #[arg(long, value_name = "RATIO[,...]", allow_negative_numbers = true)]
     value_keep: Option<KeepRatio>,
-    /// Divide the outputs of rows with pruned values by the sum of the kept probabilities
+    /// Divide the outputs of rows with pruned values by the sum of the kept probabilities; on needs --value-keep
     #[arg(long, value_enum, default_value_t = Switch::Off)]
     renormalise: Switch,
-    /// Tokens that are never pruned, as in 0,5; the newest one always stays
+    /// Tokens that --token-keep never prunes, as in 0,5; the newest one always stays
     #[arg(
         long,
         value_name = "TOKEN[,...]",
@@ -166,11 +166,12 @@ fn formats(args: &Args, config: &Config) -> Result<Formats, Failure> {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let formats = formats(args, &config)?;
+    let pruning = pruning(args)?;
     let tensors = AttentionTensors::read(&args.tensors, args.causal)?;
     let condition = args.conditioning == Switch::On;
     let job = Job::new(&tensors, args.layer, formats, condition)
         .map_err(|error| about_tensors(args, error))?
-        .pruned(&pruning(args))
+        .pruned(&pruning)
         .map_err(|error| about_tensors(args, error))?;
     args.engine
         .check(&config, &tensors)
@@ -194,14 +195,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn pruning(args: &Args) -> Pruning {
-    Pruning {
+/// What is pruned. An option that would change nothing is refused: whoever gives it expects that something is.
+fn pruning(args: &Args) -> Result<Pruning, Failure> {
+    if let (Some(pin), None) = (args.pin.first(), &args.token_keep) {
+        return Err(Failure::Input(anyhow!(
+            "--pin {pin}: without --token-keep no token is pruned; give its ratio, above 0 and at most 1, or leave \
+             --pin out"
+        )));
+    }
+    if args.renormalise == Switch::On && args.value_keep.is_none() {
+        return Err(Failure::Input(anyhow!(
+            "--renormalise on: without --value-keep no value is pruned; give its ratio, above 0 and at most 1, or \
+             leave --renormalise out"
+        )));
+    }
+    Ok(Pruning {
         tokens: args.token_keep.clone(),
         heads: args.head_keep.clone(),
         values: args.value_keep.clone(),
         renormalise: args.renormalise == Switch::On,
         pins: args.pin.clone(),
-    }
+    })
 }
 
 fn about_tensors(args: &Args, error: impl std::fmt::Display) -> Failure {

@@ -61,9 +61,7 @@ impl From<TensorError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         match error {
-            EngineError::Layer(_) | EngineError::Selection(_) | EngineError::NotInRtl { .. } => {
-                Failure::Input(error.into())
-            }
+            EngineError::Layer(_) | EngineError::Selection(_) => Failure::Input(error.into()),
             EngineError::Cosim(_) => Failure::Environment(error.into()),
             EngineError::Bench(_) | EngineError::Mismatch(_) => Failure::Check(error.into()),
         }
@@ -114,7 +112,6 @@ mod tests {
         for (error, status) in [
             (EngineError::from(layer), 2),
             (EngineError::from(selection), 2),
-            (EngineError::NotInRtl { what: "pruning" }, 2),
             (EngineError::from(tool), 3),
             (EngineError::from(stopped), 1),
         ] {

@@ -196,7 +196,7 @@ pub const FIELDS: &[Field] = &[
         "0 leaves value pruning out; one engine of top_k.lanes ranks a row while the next one's exponentials arrive, two rank rows in turn and keep pace with short ones; rows that prune nothing cost no cycle either way"),
     integer!(top_k.lanes, 1, 32, default 16, "comparators of each kind",
         "keys that a quick-select engine compares with its pivots per cycle, once with < and once with >",
-        "used by the engines of softmax.value_engines and by the top-k block beside the core; a pass over n keys takes n/lanes cycles, and the engine is as large as its lanes; below 2 x softmax.lanes selections no longer keep pace with their input"),
+        "used by the engine that selects tokens and heads and by those of softmax.value_engines; a pass over n keys takes n/lanes cycles, and the engine is as large as its lanes; below 2 x softmax.lanes selections no longer keep pace with their input"),
     integer!(output.lanes, 1, 32, default 16, "elements per cycle",
         "output elements normalised and rounded per cycle",
         "a row leaves in d/lanes cycles, so short rows wait when there are few; each lane has its own wide multiplier"),

@@ -106,6 +106,7 @@ fn every_field_changes_the_hash_and_comments_do_not() {
         "top_k.lanes=8",
         "output.lanes=8",
         "limits.keys_per_row=31",
+        "limits.heads=5",
         "schedule.rows_in_flight=5",
         "memory.channels=2",
         "memory.address_bits=30",

@@ -98,14 +98,6 @@ pub enum EngineError {
     /// The selection after the layer asks for more than there is.
     #[error(transparent)]
     Selection(#[from] SelectionError),
-    /// Pruning that the engine does not do.
-    #[error(
-        "{what} is not in the RTL yet: choose --engine golden, which models it bit for bit, or leave the option out"
-    )]
-    NotInRtl {
-        /// What was asked for.
-        what: &'static str,
-    },
     /// The simulation could not be built or started.
     #[error(transparent)]
     Cosim(#[from] CosimError),

@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use spatten::workload::synthetic::SyntheticAttention;
 
-use super::results::{floats, run};
+use super::results::{assert_rtl_equals_golden, floats, run};
 use super::{Folder, SMALL, assert_refused, succeed};
 
 /// More layers and tokens than the small model, queries of the newer half of the tokens.
@@ -204,15 +204,77 @@ fn ratios_lists_and_pins_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn the_rtl_refuses_what_it_does_not_prune_yet() {
+fn options_that_change_nothing_are_refused() {
     let folder = Folder::with(MODEL.to_bytes());
-    for (arguments, what) in [
-        ("--token-keep 1,0.5,0.5,0.5", "tokens and heads"),
-        ("--head-keep 1,0.5,0.5,0.5", "tokens and heads"),
-        ("--value-keep 0.5", "values"),
+    for others in ["", "--head-keep 0.5", "--value-keep 0.5"] {
+        let words = ["--pin 4", "without --token-keep", "leave --pin out"];
+        refuses(&folder, &format!("{others} --pin 4,7"), &words);
+    }
+    for others in ["", "--head-keep 0.5", "--token-keep 0.5 --pin 4"] {
+        let arguments = format!("{others} --renormalise on");
+        let words = [
+            "--renormalise on",
+            "without --value-keep",
+            "leave --renormalise out",
+        ];
+        refuses(&folder, &arguments, &words);
+    }
+    let dense = run("tiny", &folder.tensors(), "golden", "");
+    let off = run("tiny", &folder.tensors(), "golden", "--renormalise off");
+    assert!(off == dense);
+}
+
+/// Tokens, heads and values pruned together, each by themselves, and so that ids and scores stay over layers.
+#[track_caller]
+fn assert_rtl_prunes_like_golden(config: &str, model: SyntheticAttention) {
+    println!("{model:?}");
+    let folder = Folder::with(model.to_bytes());
+    for arguments in [
+        PRUNING,
+        "--token-keep 1,0.7,0.7,0.2 --head-keep 1,1,0.4,0.4 --value-keep 1,0.3,1,0.6 --pin 0,1",
+        "--token-keep 0.3",
+        "--head-keep 0.3",
+        "--value-keep 0.4",
     ] {
-        let words = [what, "not in the RTL yet", "--engine golden"];
-        refuses(&folder, &format!("--engine rtl {arguments}"), &words);
+        assert_rtl_equals_golden(config, &folder.tensors(), arguments);
+    }
+}
+
+#[test]
+fn rtl_and_golden_prune_alike_on_synthetic_tensors_at_tiny() {
+    assert_rtl_prunes_like_golden("tiny", MODEL);
+    // All keys, all heads, and one row per head.
+    let full = SyntheticAttention {
+        heads: 16,
+        kv_heads: 4,
+        queries: 32,
+        keys: 32,
+        causal: false,
+        seed: 2,
+        ..MODEL
+    };
+    assert_rtl_prunes_like_golden("tiny", full);
+    let generation = SyntheticAttention {
+        queries: 1,
+        keys: 31,
+        seed: 3,
+        ..MODEL
+    };
+    assert_rtl_prunes_like_golden("tiny", generation);
+}
+
+#[test]
+fn rtl_and_golden_prune_alike_on_synthetic_tensors_at_odd() {
+    assert_rtl_prunes_like_golden("odd", MODEL);
+}
+
+#[test]
+fn rtl_and_golden_prune_alike_on_real_tensors_at_the_published_size() {
+    let Some(files) = crate::shared_data::tensor_files() else {
+        return;
+    };
+    for file in files {
+        assert_rtl_equals_golden("spatten", &file, PRUNING);
     }
 }
 

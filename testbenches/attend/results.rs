@@ -31,13 +31,12 @@ pub(super) fn run(config: &str, tensors: &Path, engine: &str, arguments: &str) -
 
 /// Both engines' outputs and reports are the same, but for cycles.
 #[track_caller]
-fn assert_rtl_equals_golden(config: &str, tensors: &Path, arguments: &str) {
+pub(super) fn assert_rtl_equals_golden(config: &str, tensors: &Path, arguments: &str) {
     let (rtl_bytes, mut rtl) = run(config, tensors, "rtl", arguments);
     let (golden_bytes, golden) = run(config, tensors, "golden", arguments);
-    // The RTL gathers no importance yet: its file is the golden one without.
     assert!(
-        rtl_bytes == without_importance(&golden_bytes),
-        "{config} {}",
+        rtl_bytes == golden_bytes,
+        "{config} {} {arguments}",
         tensors.display()
     );
 
@@ -51,14 +50,6 @@ fn assert_rtl_equals_golden(config: &str, tensors: &Path, arguments: &str) {
     rtl["cycles"] = Value::Null;
     rtl["engine"] = json!("golden");
     assert_eq!(rtl, golden, "{config} {}", tensors.display());
-}
-
-/// The output file without its importance tensors.
-fn without_importance(bytes: &[u8]) -> Vec<u8> {
-    let file = SafeTensors::deserialize(bytes).unwrap();
-    let tensors = file.tensors().into_iter();
-    let others = tensors.filter(|(name, _)| !name.ends_with("_importance"));
-    safetensors::serialize(others, None).unwrap()
 }
 
 /// Sizes whose last lines are full and partly full, with one and with several query heads per KV head.

@@ -211,6 +211,7 @@ fn small_top_k() -> TopK {
             max_keys: 8,
         },
         payload_bits: 3,
+        keys_out: false,
         lines: 8,
     }
 }
@@ -299,6 +300,8 @@ fn small_core() -> AttentionCore {
         rows_in_flight: 3,
         value_engines: 0,
         comparators: 2,
+        heads: 3,
+        row_lines: 5,
     }
 }
 

@@ -17,6 +17,7 @@ fn block() -> TopK {
             max_keys: 128,
         },
         payload_bits: 7,
+        keys_out: false,
         lines: 32,
     }
 }
