@@ -9,10 +9,12 @@ use crate::cosim::{CosimError, Verilator};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::ValuePruning;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::synthetic::SyntheticAttention;
 
-/// Rows as long as these, where the configuration takes them; queries are as many as keys.
+/// Rows as long as these, where the configuration takes them, with all values and with two in five; queries are as many as
+/// keys.
 const KEYS: [usize; 4] = [32, 64, 128, 384];
 /// Keys of a causal layer, whose rows grow from one key to these.
 const CAUSAL_KEYS: usize = 128;
@@ -50,6 +52,12 @@ fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
             let case = format!("keys={keys} d={head_dim}");
             let run = Run::new(config, head_dim, keys, false);
             rows.push(run.row(config, &mut engine, case, target(head_dim, keys))?);
+            if config.softmax.value_engines > 0 {
+                let keep = keys * 2 / 5;
+                let case = format!("keys={keys} values={keep} d={head_dim}");
+                let run = Run::new(config, head_dim, keys, false).keeping(keep);
+                rows.push(run.row(config, &mut engine, case, None)?);
+            }
         }
         let keys = CAUSAL_KEYS.min(most);
         let case = format!("keys=1..{keys} d={head_dim}");
@@ -129,6 +137,15 @@ impl Run {
             layer: QuantizedLayer::new(&model.tensors(), 0, &config.formats(), true).operands,
             head_dim,
         }
+    }
+
+    /// The same with the values of every row pruned to `keep`, and outputs divided by the sum of these.
+    fn keeping(mut self, keep: usize) -> Run {
+        self.layer.value_pruning.fill(ValuePruning {
+            keep,
+            renormalise: true,
+        });
+        self
     }
 
     /// Simulates the run.
