@@ -58,6 +58,7 @@ rtl/spatten_weights_l2.v
 rtl/spatten_sram_1rw_w32_d4.v
 rtl/spatten_banked_fifo_w32_d16_b4.v
 rtl/spatten_fifo_w24_d4.v
+rtl/spatten_fifo_w24_d2.v
 rtl/spatten_use_pass_l2_n16_r4_v32.v
 rtl/spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32.v
 rtl/spatten_fifo_w13_d7.v

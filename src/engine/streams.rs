@@ -305,3 +305,61 @@ fn row_words(
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accelerator::softmax::golden::Scale;
+    use crate::config::Config;
+    use crate::golden::row::ValuePruning;
+
+    /// One head of one query with four keys of zeros.
+    fn layer(keep: usize) -> LayerOperands {
+        let vectors = |count: usize| vec![vec![vec![0; 32]; count]];
+        LayerOperands {
+            queries: vectors(1),
+            keys: vectors(4),
+            values: vectors(4),
+            kv_heads: vec![0],
+            scales: vec![Scale::from_factor(0.0).unwrap()],
+            live_keys: vec![4],
+            value_pruning: vec![ValuePruning {
+                keep,
+                renormalise: true,
+            }],
+        }
+    }
+
+    fn core(engines: usize) -> AttentionCore {
+        let set = format!("softmax.value_engines={engines}");
+        AttentionCore::new(&Config::load("tiny", &[set]).unwrap())
+    }
+
+    #[test]
+    fn values_are_pruned_only_by_hardware_that_can() {
+        let refused = LayerStreams::new(&core(0), &layer(3)).err().unwrap();
+        let message = refused.to_string();
+        for words in [
+            "query 0",
+            "3 of its 4 keys",
+            "tiny",
+            "softmax.value_engines is 0",
+        ] {
+            assert!(message.contains(words), "{words:?} is not in: {message}");
+        }
+        // Keeping all of them is no pruning.
+        let words = LayerStreams::new(&core(0), &layer(4)).unwrap();
+        assert_eq!(words.value_id_words, 0);
+    }
+
+    #[test]
+    fn a_row_carries_its_kept_values_and_gives_a_word_of_positions_per_line() {
+        let pruned = LayerStreams::new(&core(1), &layer(3)).unwrap();
+        assert_eq!(pruned.row[0][pruned.row[0].len() - 2..], [3, 1]);
+        // Four keys in lines of two lanes.
+        assert_eq!(pruned.value_id_words, 2);
+        let whole = LayerStreams::new(&core(1), &layer(usize::MAX)).unwrap();
+        assert_eq!(whole.row[0][whole.row[0].len() - 2..], [4, 1]);
+        assert_eq!(whole.value_id_words, 0);
+    }
+}

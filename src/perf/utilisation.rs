@@ -11,10 +11,12 @@ use crate::engine::rtl::RtlEngine;
 use crate::engine::streams::CoreJob;
 use crate::golden::cascade::Live;
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::ValuePruning;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::synthetic::SyntheticAttention;
 
-/// Rows as long as these, where the configuration takes them; queries are as many as keys.
+/// Rows as long as these, where the configuration takes them, with all values and with two in five; queries are as many as
+/// keys.
 const KEYS: [usize; 4] = [32, 64, 128, 384];
 /// Keys of a causal layer, whose rows grow from one key to these.
 const CAUSAL_KEYS: usize = 128;
@@ -27,8 +29,6 @@ const CASCADE: [usize; 12] = [128, 128, 106, 99, 92, 85, 78, 71, 64, 56, 49, 42]
 const CASCADE_HEAD_DIM: usize = 64;
 /// What the cascade should reach when the next layer awaits the selection.
 const CASCADE_TARGET: f64 = 0.93;
-/// Share of the values that pruned rows keep.
-const VALUES_KEPT: f64 = 0.4;
 /// Most scores of one run, which cuts the layers of long rows.
 const SCORES: usize = 1 << 21;
 const SEED: u64 = 1;
@@ -62,9 +62,10 @@ fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
             let run = Run::new(config, head_dim, keys, false);
             rows.push(run.row(config, &mut engine, case, target(head_dim, keys))?);
             if config.softmax.value_engines > 0 {
-                let case = format!("keys={keys} d={head_dim} values={VALUES_KEPT}");
-                let pruned = Run::new(config, head_dim, keys, false).keeping(VALUES_KEPT);
-                rows.push(pruned.row(config, &mut engine, case, None)?);
+                let keep = keys * 2 / 5;
+                let case = format!("keys={keys} values={keep} d={head_dim}");
+                let run = Run::new(config, head_dim, keys, false).keeping(keep);
+                rows.push(run.row(config, &mut engine, case, None)?);
             }
         }
         let keys = CAUSAL_KEYS.min(most);
@@ -199,12 +200,13 @@ impl Run {
         }
     }
 
-    /// The same, rows keeping this share of their values.
-    fn keeping(mut self, share: f64) -> Run {
+    /// The same with the values of every row pruned to `keep`, and outputs divided by the sum of these.
+    fn keeping(mut self, keep: usize) -> Run {
         for (layer, _) in &mut self.jobs {
-            for (pruning, &live) in layer.value_pruning.iter_mut().zip(&layer.live_keys) {
-                pruning.keep = (share * live as f64).ceil() as usize;
-            }
+            layer.value_pruning.fill(ValuePruning {
+                keep,
+                renormalise: true,
+            });
         }
         self
     }

@@ -60,10 +60,11 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
   wire line_room = line_used_q < 7'd64;
   wire row_room = row_used_q < 3'd4;
   wire row_here = maximum_valid_i & scale_valid_i;
-  wire row_ready = row_here & line_room & (row_room | !score_last_i);
   reg [4:0] ranked_used_q;  // credits in use: places, of 20, of words under way or waiting
   wire ranked_room = ranked_used_q < 5'd20;
-  wire ready = row_ready & (pruning_valid_i & (ranked_room | !pruning_prunes_i));
+  wire ready = row_here & line_room & (row_room | !score_last_i) & (
+                 pruning_valid_i & (ranked_room | !pruning_prunes_i)
+               );
   wire issue = score_valid_i & ready;
   assign score_ready_o = ready;
   wire row_end = issue & score_last_i;

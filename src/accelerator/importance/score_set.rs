@@ -614,7 +614,11 @@ impl<'m> HomeSide<'m> {
             .map(|(k, payload)| {
                 let payload = m.net(&format!("out_payload{k}"), payload, "");
                 let pinned = payload.bit(set.id_bits());
-                m.unused(&format!("out_pin{k}"), pinned, "pins are set when elements start");
+                m.unused(
+                    &format!("out_pin{k}"),
+                    pinned,
+                    "pins are set when elements start",
+                );
                 payload.slice(0, set.id_bits())
             })
             .collect();
