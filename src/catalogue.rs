@@ -133,7 +133,8 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
     vec![count(None), count(Some(2))]
 }
 
-/// Blocks that the attention core does not hold yet: the read side of a memory port, and the selection of tokens.
+/// Blocks that the attention core does not hold (the read side of a memory port, the top-k block by itself), and importance
+/// with its parts.
 pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let top_k = TopK::new(config);
     let importance = Importance::new(config);

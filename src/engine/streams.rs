@@ -335,9 +335,14 @@ mod tests {
         AttentionCore::new(&Config::load("tiny", &[set]).unwrap())
     }
 
+    fn streams(engines: usize, keep: usize) -> Result<LayerStreams, LayerError> {
+        let layer = layer(keep);
+        LayerStreams::new(&core(engines), &layer, &CoreJob::dense(&layer))
+    }
+
     #[test]
     fn values_are_pruned_only_by_hardware_that_can() {
-        let refused = LayerStreams::new(&core(0), &layer(3)).err().unwrap();
+        let refused = streams(0, 3).err().unwrap();
         let message = refused.to_string();
         for words in [
             "query 0",
@@ -348,17 +353,17 @@ mod tests {
             assert!(message.contains(words), "{words:?} is not in: {message}");
         }
         // Keeping all of them is no pruning.
-        let words = LayerStreams::new(&core(0), &layer(4)).unwrap();
+        let words = streams(0, 4).unwrap();
         assert_eq!(words.value_id_words, 0);
     }
 
     #[test]
     fn a_row_carries_its_kept_values_and_gives_a_word_of_positions_per_line() {
-        let pruned = LayerStreams::new(&core(1), &layer(3)).unwrap();
+        let pruned = streams(1, 3).unwrap();
         assert_eq!(pruned.row[0][pruned.row[0].len() - 2..], [3, 1]);
         // Four keys in lines of two lanes.
         assert_eq!(pruned.value_id_words, 2);
-        let whole = LayerStreams::new(&core(1), &layer(usize::MAX)).unwrap();
+        let whole = streams(1, usize::MAX).unwrap();
         assert_eq!(whole.row[0][whole.row[0].len() - 2..], [4, 1]);
         assert_eq!(whole.value_id_words, 0);
     }

@@ -77,7 +77,7 @@ pub struct BlockFigures {
     pub excluded: Vec<String>,
 }
 
-/// The attention core, and the blocks that stand beside it so far.
+/// The attention core, and blocks that it does not hold.
 fn tops(config: &Config) -> Vec<Arc<Module>> {
     let beside = catalogue::beside_core(config);
     let beside = beside.iter().map(|block| elaborate(&**block));
