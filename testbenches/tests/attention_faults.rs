@@ -192,7 +192,7 @@ fn use_pass_that_keeps_or_divides_wrongly_is_caught() {
         (
             "spatten_use_pass",
             "starts_q <= issue & first_q",
-            "starts_q <= issue",
+            "starts_q <= issue & (first_q | last_q)",
             &["row", "line"],
         ),
         // Places of positions, and of the kept sums' reciprocals.
