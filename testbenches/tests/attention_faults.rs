@@ -211,7 +211,7 @@ fn use_pass_that_keeps_or_divides_wrongly_is_caught() {
         (
             "spatten_use_pass",
             "(kept_fifo_out_valid | !waits)",
-            "(1'b1 | !waits)",
+            "(kept_fifo_out_valid | oldest_out_valid | !waits)",
             &["`reciprocal`", "row"],
         ),
         // Of equal keys, the first ones of the row.
@@ -272,7 +272,11 @@ fn softmax_that_prunes_a_row_by_another_ones_numbers_is_caught() {
             "prunes = pruning_kept_i <= pruning_keys_i",
             &["row"][..],
         ),
-        ("= selection_ready | !prunes", "= 1'b1", &["stream"]),
+        (
+            "(pruning_fork_out2_valid & prunes)",
+            "(pruning_fork_out2_valid & (prunes | pruning_renormalise_i))",
+            &["stream"],
+        ),
     ] {
         let block = pruning_softmax();
         let design = faulty(&block, "spatten_softmax", from, to);
