@@ -89,6 +89,8 @@ on_presets!(
     row_sum,
     exponential_pass,
     weights,
+    value_ranking,
+    value_ids,
     use_pass,
     softmax,
     prob_value_element,
