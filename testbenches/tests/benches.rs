@@ -77,6 +77,7 @@ on_presets!(
     max_tree,
     popcount,
     read_master,
+    line_compactor,
     quick_select,
     top_k,
     lane_packer,
@@ -89,11 +90,15 @@ on_presets!(
     row_sum,
     exponential_pass,
     weights,
+    value_ranking,
+    value_ids,
     use_pass,
     softmax,
     prob_value_element,
     output_scale,
     prob_value,
+    head_magnitude,
+    importance,
     attention_core,
 );
 
