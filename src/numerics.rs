@@ -48,6 +48,10 @@ pub const MAGNITUDE_BITS: usize = 36;
 pub const HEAD_SCALE_MANTISSA_BITS: usize = 16;
 /// Bits of the shift of a head's step of V for its importance, 0 to 63.
 pub const HEAD_SCALE_SHIFT_BITS: usize = 6;
+/// Bits of the factor that rescales stored importance.
+pub const RESCALE_BITS: usize = 16;
+/// Its fraction bits.
+pub const RESCALE_FRACTION_BITS: usize = 15;
 /// Fraction bits of an output, in units of V.
 pub const OUTPUT_FRACTION_BITS: usize = 4;
 /// Bits of the accumulator that the reciprocal multiplies keep below the operand: accn = acc >> (k - 12).

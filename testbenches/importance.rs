@@ -7,7 +7,7 @@ use super::streams::{ROUNDS, Streams, Traffic, Word, design};
 use super::{BenchError, Options, Report};
 use crate::accelerator::importance::Importance;
 use crate::accelerator::importance::golden::{
-    HeadScale, accumulate_head, accumulate_tokens, magnitude,
+    HeadScale, accumulate_head, accumulate_tokens, magnitude, rescale,
 };
 use crate::accelerator::top_k::golden::{Part, select};
 use crate::cells::line_compactor;
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::cosim::{Design, Field};
 use crate::numerics::{
     HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS, PROBABILITY_BITS,
-    TOKEN_SCORE_BITS, value_bits,
+    RESCALE_FRACTION_BITS, TOKEN_SCORE_BITS, value_bits,
 };
 
 /// Runs on the configuration's parameters, and on one lane of everything and more heads than tokens.
@@ -189,6 +189,8 @@ fn fresh(count: usize) -> Vec<Element> {
 struct Sequence {
     tokens: Vec<Element>,
     heads: Vec<Element>,
+    /// Scores at home, by token id; none where a token never went there.
+    home: Vec<Option<i64>>,
 }
 
 /// Jobs, their words on every stream, and the golden model of both contexts.
@@ -235,6 +237,7 @@ impl<'a> Jobs<'a> {
         let block = self.block;
         let context = random.random_range(0..2);
         let zero = self.sequences[context].tokens.is_empty() || random.random_bool(0.3);
+        let mut home = (0, 0);
         if zero {
             let most = match random.random_bool(0.2) {
                 true => block.tokens,
@@ -242,18 +245,30 @@ impl<'a> Jobs<'a> {
             };
             let tokens = random.random_range(1..=most);
             let heads = random.random_range(1..=block.heads.min(12));
-            self.start(context, (tokens, heads), 0.1, random);
+            home = self.start(context, (tokens, heads), 0.1, random);
         }
         let queries = random.random_range(0..=3);
         let select = [random.random_bool(0.6), random.random_bool(0.5)];
-        let report = random.random_bool(0.5);
-        self.job(context, (zero, queries, None), (select, report), random)
+        let flags = [random.random_bool(0.5), random.random_bool(0.3)];
+        self.job(
+            context,
+            (zero, queries, None),
+            (select, flags, home),
+            random,
+        )
     }
 
     /// Rows of so many lines for a lone head, without a selection.
     fn rows_of(&mut self, tokens: usize, lines: usize, rows: usize, random: &mut ChaCha8Rng) {
         self.start(0, (tokens, 1), 0.0, random);
-        self.job(0, (true, rows, Some(lines)), ([false; 2], true), random);
+        let flags = [true, false];
+        let home = (0, 1);
+        self.job(
+            0,
+            (true, rows, Some(lines)),
+            ([false; 2], flags, home),
+            random,
+        );
     }
 
     fn start(
@@ -262,10 +277,24 @@ impl<'a> Jobs<'a> {
         (tokens, heads): (usize, usize),
         pinned: f64,
         random: &mut ChaCha8Rng,
-    ) {
+    ) -> (usize, i64) {
         let sequence = &mut self.sequences[context];
         sequence.tokens = fresh(tokens);
         sequence.heads = fresh(heads);
+        sequence.home.resize(self.block.tokens, None);
+        let at_home = sequence
+            .home
+            .iter()
+            .take_while(|score| score.is_some())
+            .count();
+        let known = [0, at_home.min(tokens)][random.random_range(0..2)];
+        let factor = [
+            1 << RESCALE_FRACTION_BITS,
+            random.random_range(0..=1 << RESCALE_FRACTION_BITS),
+        ][random.random_range(0..2)];
+        for (token, score) in sequence.tokens.iter_mut().zip(&sequence.home).take(known) {
+            token.score = rescale(score.expect("it is known"), factor);
+        }
         for token in &mut sequence.tokens {
             token.pinned = random.random_bool(pinned);
         }
@@ -276,6 +305,7 @@ impl<'a> Jobs<'a> {
             .collect();
         let lines = in_lines(&pins, self.block.lanes);
         self.sent[1].extend(lines);
+        (known, factor)
     }
 
     /// The words of a job and what it does to its sequence; `lines` fixes the lines of its rows.
@@ -283,7 +313,7 @@ impl<'a> Jobs<'a> {
         &mut self,
         context: usize,
         (zero, queries, lines): (bool, usize, Option<usize>),
-        (selects, report): ([bool; 2], bool),
+        (selects, [report, store], (known, factor)): ([bool; 2], [bool; 2], (usize, i64)),
         random: &mut ChaCha8Rng,
     ) -> usize {
         let mut sequence = std::mem::take(&mut self.sequences[context]);
@@ -306,6 +336,7 @@ impl<'a> Jobs<'a> {
                 ranked as i64,
             ]);
         }
+        word.extend([known as i64, factor, i64::from(store)]);
         self.sent[0].push(word);
 
         for head in 0..heads {
@@ -315,8 +346,15 @@ impl<'a> Jobs<'a> {
             self.report(2, &sequence.tokens, true);
             self.report(3, &sequence.heads, false);
         }
+        // Only a job that reads its scores sends them home.
+        let all_home = store && (report || selects[0]);
+        let before = sequence.tokens.clone();
         if selects[0] {
             sequence.tokens = self.selection(0, &sequence.tokens, keep[0] + tokens - ranked);
+        }
+        let stays = |e: &Element| sequence.tokens.iter().any(|kept| kept.id == e.id);
+        for element in before.iter().filter(|e| all_home || !stays(e)) {
+            sequence.home[element.id] = Some(element.score);
         }
         if selects[1] {
             sequence.heads = self.selection(1, &sequence.heads, keep[1]);

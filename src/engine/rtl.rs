@@ -127,15 +127,12 @@ impl RtlEngine {
         self.attend_job(layer, &CoreJob::dense(layer), &mut |_| {})
     }
 
-    /// Attends layers one after the other without a pause, each by itself; gives the cycles from the first input to the
+    /// Attends layers one after the other without a pause, whatever their selections say; gives the cycles from the first input to the
     /// last word.
     ///
     /// # Errors
     /// As [`RtlEngine::attend_job`].
-    pub fn attend_layers(
-        &mut self,
-        layers: &[(LayerOperands, CoreJob)],
-    ) -> Result<u64, EngineError> {
+    pub fn attend_jobs(&mut self, layers: &[(LayerOperands, CoreJob)]) -> Result<u64, EngineError> {
         let start = self.bench.simulator().cycle();
         let mut all = Vec::new();
         for (layer, job) in layers {

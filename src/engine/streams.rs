@@ -6,7 +6,7 @@ use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
-use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, value_bits};
+use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, RESCALE_FRACTION_BITS, value_bits};
 
 /// What a layer does to the core's importance: it is a job of context 0.
 #[derive(Clone, Debug)]
@@ -62,7 +62,9 @@ impl CoreJob {
                 (live - pins) as i64,
             ]
         });
-        flags.into_iter().chain(of_kind).collect()
+        // Nothing comes from home or goes there.
+        let home = [0, 1 << RESCALE_FRACTION_BITS, 0];
+        flags.into_iter().chain(of_kind).chain(home).collect()
     }
 
     /// Words of the `pin` channel: one flag per token, in score lines.
@@ -302,4 +304,67 @@ fn row_words(
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accelerator::softmax::golden::Scale;
+    use crate::config::Config;
+    use crate::golden::row::ValuePruning;
+
+    /// One head of one query with four keys of zeros.
+    fn layer(keep: usize) -> LayerOperands {
+        let vectors = |count: usize| vec![vec![vec![0; 32]; count]];
+        LayerOperands {
+            queries: vectors(1),
+            keys: vectors(4),
+            values: vectors(4),
+            kv_heads: vec![0],
+            scales: vec![Scale::from_factor(0.0).unwrap()],
+            live_keys: vec![4],
+            value_pruning: vec![ValuePruning {
+                keep,
+                renormalise: true,
+            }],
+        }
+    }
+
+    fn core(engines: usize) -> AttentionCore {
+        let set = format!("softmax.value_engines={engines}");
+        AttentionCore::new(&Config::load("tiny", &[set]).unwrap())
+    }
+
+    fn streams(engines: usize, keep: usize) -> Result<LayerStreams, LayerError> {
+        let layer = layer(keep);
+        LayerStreams::new(&core(engines), &layer, &CoreJob::dense(&layer))
+    }
+
+    #[test]
+    fn values_are_pruned_only_by_hardware_that_can() {
+        let refused = streams(0, 3).err().unwrap();
+        let message = refused.to_string();
+        for words in [
+            "query 0",
+            "3 of its 4 keys",
+            "tiny",
+            "softmax.value_engines is 0",
+        ] {
+            assert!(message.contains(words), "{words:?} is not in: {message}");
+        }
+        // Keeping all of them is no pruning.
+        let words = streams(0, 4).unwrap();
+        assert_eq!(words.value_id_words, 0);
+    }
+
+    #[test]
+    fn a_row_carries_its_kept_values_and_gives_a_word_of_positions_per_line() {
+        let pruned = streams(1, 3).unwrap();
+        assert_eq!(pruned.row[0][pruned.row[0].len() - 2..], [3, 1]);
+        // Four keys in lines of two lanes.
+        assert_eq!(pruned.value_id_words, 2);
+        let whole = streams(1, usize::MAX).unwrap();
+        assert_eq!(whole.row[0][whole.row[0].len() - 2..], [4, 1]);
+        assert_eq!(whole.value_id_words, 0);
+    }
 }

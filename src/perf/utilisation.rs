@@ -8,17 +8,28 @@ use crate::config::Config;
 use crate::cosim::{CosimError, Verilator};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
+use crate::engine::streams::CoreJob;
+use crate::golden::cascade::Live;
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::ValuePruning;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::synthetic::SyntheticAttention;
 
-/// Rows as long as these, where the configuration takes them; queries are as many as keys.
+/// Rows as long as these, where the configuration takes them, with all values and with two in five; queries are as many as
+/// keys.
 const KEYS: [usize; 4] = [32, 64, 128, 384];
 /// Keys of a causal layer, whose rows grow from one key to these.
 const CAUSAL_KEYS: usize = 128;
-/// Heads that follow each other in one run: 12 layers of 12 heads for short rows.
-const HEADS: usize = 144;
-/// Most scores of one run, which cuts the heads of long rows.
+/// Heads of a layer.
+const HEADS: usize = 12;
+/// Layers that follow each other in one run of short rows.
+const LAYERS: usize = 12;
+/// Keys of the layers of a cascade, and its heads' dimension (`docs/decisions.md`, section 6).
+const CASCADE: [usize; 12] = [128, 128, 106, 99, 92, 85, 78, 71, 64, 56, 49, 42];
+const CASCADE_HEAD_DIM: usize = 64;
+/// What the cascade should reach when the next layer awaits the selection.
+const CASCADE_TARGET: f64 = 0.93;
+/// Most scores of one run, which cuts the layers of long rows.
 const SCORES: usize = 1 << 21;
 const SEED: u64 = 1;
 /// Cycles per second that a simulation of the published size should reach (`docs/decisions.md`, section 6).
@@ -50,13 +61,61 @@ fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
             let case = format!("keys={keys} d={head_dim}");
             let run = Run::new(config, head_dim, keys, false);
             rows.push(run.row(config, &mut engine, case, target(head_dim, keys))?);
+            if config.softmax.value_engines > 0 {
+                let keep = keys * 2 / 5;
+                let case = format!("keys={keys} values={keep} d={head_dim}");
+                let run = Run::new(config, head_dim, keys, false).keeping(keep);
+                rows.push(run.row(config, &mut engine, case, None)?);
+            }
         }
         let keys = CAUSAL_KEYS.min(most);
         let case = format!("keys=1..{keys} d={head_dim}");
         let run = Run::new(config, head_dim, keys, true);
         rows.push(run.row(config, &mut engine, case, None)?);
     }
+    if CASCADE[0] <= most && config.array.head_dims.contains(&CASCADE_HEAD_DIM) {
+        rows.push(cascade(config, &mut engine)?);
+    }
     Ok(rows)
+}
+
+/// Layers of one sequence with ever fewer tokens, each of which begins when the selection after the last has named them.
+fn cascade(config: &Config, engine: &mut RtlEngine) -> Result<Row, EngineError> {
+    let whole = Run::new(config, CASCADE_HEAD_DIM, CASCADE[0], false);
+    let (whole, dense) = &whole.jobs[0];
+    let heads = whole.queries.len();
+    let mut live = Live::all(CASCADE[0], heads);
+    let (mut cycles, mut work, mut least) = (0, 0.0, 0.0);
+    for (layer, &keys) in CASCADE.iter().enumerate() {
+        let job = CoreJob {
+            zero: layer == 0,
+            pinned: live
+                .tokens
+                .iter()
+                .map(|&token| token + 1 == CASCADE[0])
+                .collect(),
+            keep_tokens: CASCADE.get(layer + 1).copied().unwrap_or(keys),
+            ..dense.clone()
+        };
+        let operands = whole.gather(&live);
+        let result = engine.attend_job(&operands, &job, &mut |_| {})?;
+        live.tokens = result.kept[0].clone().unwrap_or(live.tokens);
+        cycles += result.cycles;
+        let run = Run {
+            jobs: vec![(operands, job)],
+            head_dim: CASCADE_HEAD_DIM,
+        };
+        work += run.work();
+        least += run.least_cycles(config);
+    }
+    let multipliers = config.array.multipliers as f64;
+    let case = format!(
+        "cascade keys={}..{} d={CASCADE_HEAD_DIM}",
+        CASCADE[0], CASCADE[11]
+    );
+    let value = work / (multipliers * cycles as f64);
+    let row = Row::of(UTILISATION.name, case, value, "of 1").bound(work / (multipliers * least));
+    Ok(row.target(CASCADE_TARGET))
 }
 
 /// What the published size should reach with softmax lanes for every key of a line (`docs/decisions.md`, section 6).
@@ -82,9 +141,9 @@ fn simulate(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     let build_seconds = start.elapsed().as_secs_f64();
 
     let keys = config.limits.keys_per_row.min(128);
-    let layer = Run::new(config, config.max_head_dim(), keys, false).layer;
+    let run = Run::new(config, config.max_head_dim(), keys, false);
     let start = Instant::now();
-    let cycles = engine.attend_layer(&layer)?.cycles as f64;
+    let cycles = engine.attend_jobs(&run.jobs)? as f64;
     let speed = cycles / start.elapsed().as_secs_f64();
     Ok(vec![
         row("speed", speed, "cycles/s", TARGET_CYCLES_PER_SECOND),
@@ -105,17 +164,18 @@ fn build(config: &Config) -> Result<RtlEngine, EngineError> {
     RtlEngine::new(config, &verilator, SEED)
 }
 
-/// Heads back to back with K and V of their own and as many queries as keys.
+/// Layers back to back, whose importance adds up; heads have K and V of their own and as many queries as keys.
 struct Run {
-    layer: LayerOperands,
+    jobs: Vec<(LayerOperands, CoreJob)>,
     head_dim: usize,
 }
 
 impl Run {
     fn new(config: &Config, head_dim: usize, keys: usize, causal: bool) -> Run {
-        let heads = (SCORES / (keys * keys)).clamp(2, HEADS);
+        let heads = HEADS.min(config.limits.heads);
+        let layers = (SCORES / (keys * keys * heads)).clamp(1, LAYERS);
         let model = SyntheticAttention {
-            layers: 1,
+            layers,
             heads,
             kv_heads: heads,
             queries: keys,
@@ -125,10 +185,30 @@ impl Run {
             rows: None,
             seed: SEED,
         };
+        let tensors = model.tensors();
+        let job = |layer| {
+            let operands = QuantizedLayer::new(&tensors, layer, &config.formats(), true).operands;
+            let job = CoreJob {
+                zero: layer == 0,
+                ..CoreJob::dense(&operands)
+            };
+            (operands, job)
+        };
         Run {
-            layer: QuantizedLayer::new(&model.tensors(), 0, &config.formats(), true).operands,
+            jobs: (0..layers).map(job).collect(),
             head_dim,
         }
+    }
+
+    /// The same with the values of every row pruned to `keep`, and outputs divided by the sum of these.
+    fn keeping(mut self, keep: usize) -> Run {
+        for (layer, _) in &mut self.jobs {
+            layer.value_pruning.fill(ValuePruning {
+                keep,
+                renormalise: true,
+            });
+        }
+        self
     }
 
     /// Simulates the run.
@@ -139,7 +219,7 @@ impl Run {
         case: String,
         target: Option<f64>,
     ) -> Result<Row, EngineError> {
-        let cycles = engine.attend_layer(&self.layer)?.cycles as f64;
+        let cycles = engine.attend_jobs(&self.jobs)? as f64;
         let value = self.work() / (config.array.multipliers as f64 * cycles);
         let bound = self.work() / (config.array.multipliers as f64 * self.least_cycles(config));
         let row = Row::of(UTILISATION.name, case, value, "of 1").bound(bound);
@@ -152,8 +232,11 @@ impl Run {
 
     /// Multiplications of each array with elements of live keys.
     fn work(&self) -> f64 {
-        let scores: usize = self.layer.live_keys.iter().sum();
-        (self.layer.queries.len() * scores * self.head_dim) as f64
+        let of_job = |(layer, _): &(LayerOperands, CoreJob)| {
+            layer.queries.len() * layer.live_keys.iter().sum::<usize>()
+        };
+        let scores: usize = self.jobs.iter().map(of_job).sum();
+        (scores * self.head_dim) as f64
     }
 
     /// A row takes a cycle per K line, per score line and per output word, whichever are most.
@@ -166,7 +249,10 @@ impl Run {
                 .max(live.div_ceil(config.softmax.lanes))
                 .max(output_words)
         };
-        let cycles: usize = self.layer.live_keys.iter().map(of_row).sum();
-        (self.layer.queries.len() * cycles) as f64
+        let of_job = |(layer, _): &(LayerOperands, CoreJob)| {
+            let cycles: usize = layer.live_keys.iter().map(of_row).sum();
+            layer.queries.len() * cycles
+        };
+        self.jobs.iter().map(of_job).sum::<usize>() as f64
     }
 }

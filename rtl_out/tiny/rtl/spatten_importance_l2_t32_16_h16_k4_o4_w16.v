@@ -35,6 +35,10 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   input  wire        job_head_select_i,      // heads are selected after the rows
   input  wire [4:0]  job_head_keep_i,        // how many of the ranked heads stay
   input  wire [4:0]  job_head_ranked_i,      // heads that are not pinned
+  input  wire [5:0]  job_known_i,            // of elements that start anew, how many start from their score at home;
+                                             // others from zero
+  input  wire [15:0] job_rescale_i,          // by which these are rescaled: at most 2^15, 1
+  input  wire        job_store_i,            // with read: all scores go home, not only those dropped
   input  wire        pin_valid_i,            // a word is offered
   output wire        pin_ready_o,            // it is taken at the clock edge
   input  wire [1:0]  pin_data_i,             // element k of the line always stays; one line after the other for a job
@@ -298,50 +302,6 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   assign kept_head_count_o = compactor_out_count;
   assign kept_head_last_o = compactor_out_last;
   assign head_fork_out1_ready = kept_head_ready_i;
-  wire survivors_ready = |{head_fork_in_ready & heads_survive, token_fork_in_ready & tokens_survive};
-  assign compactor_out_ready = survivors_ready;
-  assign order_out_ready = compactor_out_valid & survivors_ready & compactor_out_last;
-
-  spatten_score_contexts_w36_i16_l2_n32_16 u_token_scores (
-    .clk_i             (clk_i),
-    .rst_ni            (rst_ni),
-    .job_valid_i       (job_fork_out0_valid),
-    .job_ready_o       (token_scores_job_ready),
-    .job_context_i     (job_context_i),
-    .job_zero_i        (job_zero_i),
-    .job_elements_i    (job_tokens_i),
-    .job_add_i         (job_rows_i),
-    .job_select_i      (job_token_select_i),
-    .job_report_i      (job_report_i),
-    .pin_valid_i       (pin_valid_i),
-    .pin_ready_o       (token_scores_pin_ready),
-    .pin_data_i        (pin_data_i),
-    .increment_valid_i (probability_valid_i),
-    .increment_ready_o (token_scores_increment_ready),
-    .increment_data_i  (probability_data_i),
-    .increment_last_i  (probability_last_i),
-    .increment_end_i   (probability_end_i),
-    .kept_valid_i      (token_fork_out0_valid),
-    .kept_ready_o      (token_scores_kept_ready),
-    .kept_data_i       ({
-                          {token_survivor1[45:40], token_survivor1[35:0]},
-                          {token_survivor0[45:40], token_survivor0[35:0]}
-                        }),
-    .kept_count_i      (compactor_out_count),
-    .kept_last_i       (compactor_out_last),
-    .line_valid_o      (token_scores_line_valid),
-    .line_ready_i      (token_scores_line_ready),
-    .line_data_o       (token_scores_line_data),
-    .line_payload_o    (token_scores_line_payload),
-    .line_live_o       (token_scores_line_live),
-    .line_last_o       (token_scores_line_last),
-    .score_valid_o     (token_scores_score_valid),
-    .score_ready_i     (token_scores_score_ready),
-    .score_data_o      (token_scores_score_data),
-    .score_payload_o   (token_scores_score_payload),
-    .score_live_o      (token_scores_score_live),
-    .score_last_o      (token_scores_score_last)
-  );
 
   spatten_score_contexts_w40_i40_l2_n16_8 u_head_scores (
     .clk_i             (clk_i),
@@ -382,30 +342,6 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .score_payload_o   (head_scores_score_payload),
     .score_live_o      (head_scores_score_live),
     .score_last_o      (head_scores_score_last)
-  );
-
-  spatten_top_k_w40_p6k_l4_i2_n32_32 u_top_k (
-    .clk_i             (clk_i),
-    .rst_ni            (rst_ni),
-    .selection_valid_i (ask),
-    .selection_ready_o (top_k_selection_ready),
-    .selection_k_i     (heads_turn_q ? selections_out_data[11:6] : selections_out_data[24:19]),
-    .selection_keys_i  (heads_turn_q ? selections_out_data[5:0] : selections_out_data[18:13]),
-    .in_valid_i        (line_valid),
-    .in_ready_o        (top_k_in_ready),
-    .in_data_i         (heads_turn_q ? {head_scores_line_data[79:40], head_scores_line_data[39:0]}
-                        : {{4'd0, token_scores_line_data[71:36]}, {4'd0, token_scores_line_data[35:0]}}),
-    .in_payload_i      (heads_turn_q ? {{1'b0, head_payload1}, {1'b0, head_payload0}}
-                        : {token_payload1, token_payload0}),
-    .in_ranked_i       (heads_turn_q ? (head_scores_line_live & ~head_pinned)
-                        : (token_scores_line_live & ~token_pinned)),
-    .in_pinned_i       (heads_turn_q ? head_pinned : token_pinned),
-    .in_last_i         (heads_turn_q ? head_scores_line_last : token_scores_line_last),
-    .out_valid_o       (top_k_out_valid),
-    .out_ready_i       (top_k_out_ready),
-    .out_payload_o     (top_k_out_payload),
-    .out_count_o       (top_k_out_count),
-    .out_last_o        (top_k_out_last)
   );
 
   spatten_fifo_w1_d4 u_order (
@@ -454,6 +390,138 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .out0_ready_i (head_fork_out0_ready),
     .out1_valid_o (head_fork_out1_valid),
     .out1_ready_i (head_fork_out1_ready)
+  );
+
+  // ---- those that do not stay --------------------------------------------------
+  wire dropped_order_room;
+
+`ifndef SYNTHESIS
+  always @(posedge clk_i) begin
+    if (asks & !dropped_order_room) begin
+      $display("%m: the engine has more selections than places");
+      $stop;
+    end
+  end
+`endif
+
+  wire dropped_order_in_ready;
+  assign dropped_order_room = dropped_order_in_ready;
+  wire dropped_order_out_data;
+  wire dropped_order_out_ready;
+  wire dropped_order_out_valid;
+  wire top_k_dropped_valid;
+  wire [91:0] top_k_dropped_payload;
+  wire [1:0] top_k_dropped_dropped;
+  wire top_k_dropped_last;
+  wire top_k_dropped_ready;
+  wire [91:0] dropped_elements = top_k_dropped_payload;
+  wire [1:0] dropped_flags = top_k_dropped_dropped;
+  wire [45:0] token_dropped0 = dropped_elements[45:0];
+  wire [3:0] token_dropped0_high_unused = token_dropped0[39:36];  // the score has fewer bits
+  wire [45:0] token_dropped1 = dropped_elements[91:46];
+  wire [3:0] token_dropped1_high_unused = token_dropped1[39:36];  // the score has fewer bits
+  wire [9:0] dropped_ids_unused = {token_dropped1[44:40], token_dropped0[44:40]};  // they are in the elements too
+  wire token_dropped = dropped_order_out_valid & !dropped_order_out_data;
+  wire dropped_taken;
+  wire token_scores_dropped_ready;
+  assign dropped_taken = token_scores_dropped_ready;
+  wire dropped_goes = dropped_order_out_valid & (dropped_order_out_data | dropped_taken);
+  assign top_k_dropped_ready = dropped_goes;
+  assign dropped_order_out_ready = top_k_dropped_valid & dropped_goes & top_k_dropped_last;
+  wire survivors_ready = |{head_fork_in_ready & heads_survive, token_fork_in_ready & tokens_survive};
+  assign compactor_out_ready = survivors_ready;
+  assign order_out_ready = compactor_out_valid & survivors_ready & compactor_out_last;
+
+  spatten_score_contexts_w36_i16_l2_n32_16_h u_token_scores (
+    .clk_i             (clk_i),
+    .rst_ni            (rst_ni),
+    .job_valid_i       (job_fork_out0_valid),
+    .job_ready_o       (token_scores_job_ready),
+    .job_context_i     (job_context_i),
+    .job_zero_i        (job_zero_i),
+    .job_elements_i    (job_tokens_i),
+    .job_add_i         (job_rows_i),
+    .job_select_i      (job_token_select_i),
+    .job_known_i       (job_known_i),
+    .job_rescale_i     (job_rescale_i),
+    .job_store_i       (job_store_i),
+    .job_report_i      (job_report_i),
+    .pin_valid_i       (pin_valid_i),
+    .pin_ready_o       (token_scores_pin_ready),
+    .pin_data_i        (pin_data_i),
+    .increment_valid_i (probability_valid_i),
+    .increment_ready_o (token_scores_increment_ready),
+    .increment_data_i  (probability_data_i),
+    .increment_last_i  (probability_last_i),
+    .increment_end_i   (probability_end_i),
+    .kept_valid_i      (token_fork_out0_valid),
+    .kept_ready_o      (token_scores_kept_ready),
+    .kept_data_i       ({
+                          {token_survivor1[45:40], token_survivor1[35:0]},
+                          {token_survivor0[45:40], token_survivor0[35:0]}
+                        }),
+    .kept_count_i      (compactor_out_count),
+    .kept_last_i       (compactor_out_last),
+    .line_valid_o      (token_scores_line_valid),
+    .line_ready_i      (token_scores_line_ready),
+    .line_data_o       (token_scores_line_data),
+    .line_payload_o    (token_scores_line_payload),
+    .line_live_o       (token_scores_line_live),
+    .line_last_o       (token_scores_line_last),
+    .score_valid_o     (token_scores_score_valid),
+    .score_ready_i     (token_scores_score_ready),
+    .score_data_o      (token_scores_score_data),
+    .score_payload_o   (token_scores_score_payload),
+    .score_live_o      (token_scores_score_live),
+    .score_last_o      (token_scores_score_last),
+    .dropped_valid_i   (top_k_dropped_valid & token_dropped),
+    .dropped_ready_o   (token_scores_dropped_ready),
+    .dropped_data_i    ({
+                          {token_dropped1[45:40], token_dropped1[35:0]},
+                          {token_dropped0[45:40], token_dropped0[35:0]}
+                        }),
+    .dropped_dropped_i (dropped_flags),
+    .dropped_last_i    (top_k_dropped_last)
+  );
+
+  spatten_top_k_w40_p6k_l4_i2_n32_32 u_top_k (
+    .clk_i             (clk_i),
+    .rst_ni            (rst_ni),
+    .selection_valid_i (ask),
+    .selection_ready_o (top_k_selection_ready),
+    .selection_k_i     (heads_turn_q ? selections_out_data[11:6] : selections_out_data[24:19]),
+    .selection_keys_i  (heads_turn_q ? selections_out_data[5:0] : selections_out_data[18:13]),
+    .in_valid_i        (line_valid),
+    .in_ready_o        (top_k_in_ready),
+    .in_data_i         (heads_turn_q ? {head_scores_line_data[79:40], head_scores_line_data[39:0]}
+                        : {{4'd0, token_scores_line_data[71:36]}, {4'd0, token_scores_line_data[35:0]}}),
+    .in_payload_i      (heads_turn_q ? {{1'b0, head_payload1}, {1'b0, head_payload0}}
+                        : {token_payload1, token_payload0}),
+    .in_ranked_i       (heads_turn_q ? (head_scores_line_live & ~head_pinned)
+                        : (token_scores_line_live & ~token_pinned)),
+    .in_pinned_i       (heads_turn_q ? head_pinned : token_pinned),
+    .in_last_i         (heads_turn_q ? head_scores_line_last : token_scores_line_last),
+    .out_valid_o       (top_k_out_valid),
+    .out_ready_i       (top_k_out_ready),
+    .out_payload_o     (top_k_out_payload),
+    .out_count_o       (top_k_out_count),
+    .out_last_o        (top_k_out_last),
+    .dropped_valid_o   (top_k_dropped_valid),
+    .dropped_ready_i   (top_k_dropped_ready),
+    .dropped_payload_o (top_k_dropped_payload),
+    .dropped_dropped_o (top_k_dropped_dropped),
+    .dropped_last_o    (top_k_dropped_last)
+  );
+
+  spatten_fifo_w1_d8 u_dropped_order (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (asks),
+    .in_ready_o  (dropped_order_in_ready),
+    .in_data_i   (heads_turn_q),
+    .out_valid_o (dropped_order_out_valid),
+    .out_ready_i (dropped_order_out_ready),
+    .out_data_o  (dropped_order_out_data)
   );
 
 endmodule

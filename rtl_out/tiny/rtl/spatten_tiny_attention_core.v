@@ -79,6 +79,10 @@ module spatten_tiny_attention_core (
   input  wire         job_head_select_i,      // heads are selected after the rows
   input  wire [4:0]   job_head_keep_i,        // how many of the ranked heads stay
   input  wire [4:0]   job_head_ranked_i,      // heads that are not pinned
+  input  wire [5:0]   job_known_i,            // of elements that start anew, how many start from their score at home;
+                                              // others from zero
+  input  wire [15:0]  job_rescale_i,          // by which these are rescaled: at most 2^15, 1
+  input  wire         job_store_i,            // with read: all scores go home, not only those dropped
   input  wire         pin_valid_i,            // a word is offered
   output wire         pin_ready_o,            // it is taken at the clock edge
   input  wire [1:0]   pin_data_i,             // element k of the line always stays; one line after the other for a
@@ -570,6 +574,9 @@ module spatten_tiny_attention_core (
     .job_head_select_i     (job_head_select_i),
     .job_head_keep_i       (job_head_keep_i),
     .job_head_ranked_i     (job_head_ranked_i),
+    .job_known_i           (job_known_i),
+    .job_rescale_i         (job_rescale_i),
+    .job_store_i           (job_store_i),
     .pin_valid_i           (pin_valid_i),
     .pin_ready_o           (importance_pin_ready),
     .pin_data_i            (pin_data_i),

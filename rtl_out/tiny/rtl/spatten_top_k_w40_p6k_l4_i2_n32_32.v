@@ -35,7 +35,12 @@ module spatten_top_k_w40_p6k_l4_i2_n32_32 (
   input  wire        out_ready_i,        // it is taken at the clock edge
   output wire [91:0] out_payload_o,      // up to 2 payloads of 46 bits, then zeros
   output wire [1:0]  out_count_o,        // elements that stay
-  output wire        out_last_o          // last line of the selection
+  output wire        out_last_o,         // last line of the selection
+  output wire        dropped_valid_o,    // a word is offered
+  input  wire        dropped_ready_i,    // it is taken at the clock edge
+  output wire [91:0] dropped_payload_o,  // 2 payloads of 46 bits, where they came
+  output wire [1:0]  dropped_dropped_o,  // element k does not stay
+  output wire        dropped_last_o      // last line of the selection
 );
 
   // ---- every line goes to the engine and to the line memory --------------------
@@ -89,6 +94,16 @@ module spatten_top_k_w40_p6k_l4_i2_n32_32 (
   assign out_count_o = filter_out_count;
   assign out_last_o = filter_out_last;
   assign filter_out_ready = out_ready_i;
+  wire filter_dropped_valid;
+  wire [91:0] filter_dropped_payload;
+  wire [1:0] filter_dropped_dropped;
+  wire filter_dropped_last;
+  wire filter_dropped_ready;
+  assign dropped_valid_o = filter_dropped_valid;
+  assign dropped_payload_o = filter_dropped_payload;
+  assign dropped_dropped_o = filter_dropped_dropped;
+  assign dropped_last_o = filter_dropped_last;
+  assign filter_dropped_ready = dropped_ready_i;
 
   spatten_quick_select_w40_l4_i2_n32 u_engine (
     .clk_i                  (clk_i),
@@ -121,7 +136,7 @@ module spatten_top_k_w40_p6k_l4_i2_n32_32 (
     .out_data_o  (line_fifo_out_data)
   );
 
-  spatten_filter_w40_p46_i2_n32 u_filter (
+  spatten_filter_w40_p46_i2_n32_d u_filter (
     .clk_i                  (clk_i),
     .rst_ni                 (rst_ni),
     .line_valid_i           (line_fifo_out_valid),
@@ -144,7 +159,12 @@ module spatten_top_k_w40_p6k_l4_i2_n32_32 (
     .out_ready_i            (filter_out_ready),
     .out_payload_o          (filter_out_payload),
     .out_count_o            (filter_out_count),
-    .out_last_o             (filter_out_last)
+    .out_last_o             (filter_out_last),
+    .dropped_valid_o        (filter_dropped_valid),
+    .dropped_ready_i        (filter_dropped_ready),
+    .dropped_payload_o      (filter_dropped_payload),
+    .dropped_dropped_o      (filter_dropped_dropped),
+    .dropped_last_o         (filter_dropped_last)
   );
 
 endmodule

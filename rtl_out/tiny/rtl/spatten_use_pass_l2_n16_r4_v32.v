@@ -481,15 +481,31 @@ module spatten_use_pass_l2_n16_r4_v32 (
   );
 
   // ---- one or the other, row by row --------------------------------------------
-  wire waits = reciprocal_fifo_out_data[0];
-  wire valid = reciprocal_fifo_out_valid & (kept_fifo_out_valid | !waits);
+  wire oldest_in_ready;
+  assign reciprocal_fifo_out_ready = oldest_in_ready;
+  wire [23:0] oldest_out_data;
+  wire oldest_out_ready;
+  wire oldest_out_valid;
+  wire waits = oldest_out_data[0];
+  wire valid = oldest_out_valid & (kept_fifo_out_valid | !waits);
   wire taken;
-  assign reciprocal_fifo_out_ready = taken & valid;
+  assign oldest_out_ready = taken & valid;
   assign kept_fifo_out_ready = taken & valid & waits;
   assign reciprocal_valid_o = valid;
-  assign reciprocal_r_o = waits ? kept_fifo_out_data[22:5] : reciprocal_fifo_out_data[23:6];
-  assign reciprocal_k_o = waits ? kept_fifo_out_data[4:0] : reciprocal_fifo_out_data[5:1];
+  assign reciprocal_r_o = waits ? kept_fifo_out_data[22:5] : oldest_out_data[23:6];
+  assign reciprocal_k_o = waits ? kept_fifo_out_data[4:0] : oldest_out_data[5:1];
   assign taken = reciprocal_ready_i;
+
+  spatten_fifo_w24_d2 u_oldest (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (reciprocal_fifo_out_valid),
+    .in_ready_o  (oldest_in_ready),
+    .in_data_i   ({reciprocal_fifo_out_data[23:6], reciprocal_fifo_out_data[5:1], reciprocal_fifo_out_data[0]}),
+    .out_valid_o (oldest_out_valid),
+    .out_ready_i (oldest_out_ready),
+    .out_data_o  (oldest_out_data)
+  );
 
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin

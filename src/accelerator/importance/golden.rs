@@ -3,7 +3,7 @@
 use crate::cells::reciprocal::golden::Reciprocal;
 use crate::numerics::{
     HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS, PROBABILITY_BITS,
-    RECIPROCAL_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT, round_shift_right,
+    RECIPROCAL_BITS, RESCALE_FRACTION_BITS, TOKEN_SCORE_BITS, WEIGHT_SHIFT, round_shift_right,
 };
 
 /// Bits dropped from `weight * r` beside those of k: the fraction bits that r has beyond those of p.
@@ -65,6 +65,13 @@ pub fn accumulate_tokens(scores: &mut [i64], probabilities: &[i64]) {
     for (score, probability) in scores.iter_mut().zip(probabilities) {
         *score = saturate(*score + probability, TOKEN_SCORE_BITS);
     }
+}
+
+/// A stored score times `factor` * 2^-15, at most 1.
+pub fn rescale(score: i64, factor: i64) -> i64 {
+    let product = i128::from(score) * i128::from(factor);
+    let half = 1 << (RESCALE_FRACTION_BITS - 1);
+    ((product + half) >> RESCALE_FRACTION_BITS) as i64
 }
 
 /// The sum of magnitudes H of a head's outputs.

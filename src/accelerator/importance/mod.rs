@@ -2,13 +2,17 @@
 
 pub mod golden;
 mod head_magnitude;
+mod home;
 mod probability;
+mod rescale;
 mod rtl;
 mod score_contexts;
 mod score_set;
 
 pub use head_magnitude::HeadMagnitude;
+pub use home::Home;
 pub use probability::Probability;
+pub use rescale::Rescale;
 pub use rtl::Importance;
 pub use score_contexts::ScoreContexts;
 pub use score_set::ScoreSet;

@@ -80,6 +80,7 @@ impl Importance {
             lanes: self.lanes,
             elements: self.tokens,
             lines: self.token_lines,
+            home: true,
         };
         ScoreContexts { set }
     }
@@ -92,6 +93,7 @@ impl Importance {
             lanes: self.lanes,
             elements: self.heads,
             lines: self.heads.div_ceil(self.lanes),
+            home: false,
         };
         ScoreContexts { set }
     }
@@ -165,6 +167,9 @@ impl Importance {
             let doc = format!("{plural} that are not pinned");
             fields.push(number(format!("{name}_ranked"), doc));
         }
+        let of_home = ["known", "rescale", "store"];
+        let tokens = self.token_scores().set.job_fields().into_iter();
+        fields.extend(tokens.filter(|field| of_home.contains(&field.name.as_str())));
         fields
     }
 
@@ -258,8 +263,13 @@ impl Block for Importance {
                     ("select", select.as_str()),
                 ];
                 let fields = fields.map(|(name, of_job)| (name.to_owned(), job.field(of_job)));
-                let part = Stream::new(handshake.valid, handshake.ready, fields.into());
+                let mut fields = Vec::from(fields);
                 let scores = self.scores(kind);
+                if scores.set.home {
+                    let of_home = ["known", "rescale", "store"];
+                    fields.extend(of_home.map(|name| (name.to_owned(), job.field(name))));
+                }
+                let part = Stream::new(handshake.valid, handshake.ready, fields);
                 let instance = m.instance(&format!("u_{}_scores", kind.name), &scores);
                 instance.feed("job", part)
             },
@@ -340,7 +350,7 @@ impl Block for Importance {
             let u_fork = m.instance(&format!("u_{name}_fork"), &Fork { branches: 2 });
             u_fork.input("in_valid", here);
             ready.push(u_fork.output("in_ready") & here);
-            let (elements, ids) = self.survivors(m, kind, survivors.data());
+            let (elements, ids) = self.elements(m, (kind, "survivor"), survivors.data());
             let back = u_fork.stream("out0");
             let (count, last) = (survivors.field("count"), survivors.field("last"));
             let fields = vec![
@@ -353,6 +363,7 @@ impl Block for Importance {
             out.drive(on.valid, &[("id", ids), ("count", count), ("last", last)]);
             on.ready.drive(out.ready);
         }
+        self.send_home(m, u_top_k, (asks, *heads_turn_q), tokens);
         net!(m, survivors_ready = m.pack(&ready).any());
         survivors.ready.drive(survivors_ready);
         order
@@ -447,13 +458,72 @@ impl Importance {
         u_compactor.stream("out")
     }
 
-    /// Survivors as a kind's scores take them, and their ids.
-    fn survivors<'m>(&self, m: &'m Builder, kind: Kind, data: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
+    /// Tokens that do not stay go home with their scores; heads that do not are forgotten.
+    fn send_home<'m>(
+        &self,
+        m: &'m Builder,
+        u_top_k: Instance<'m>,
+        (asks, heads): (Sig<'m>, Sig<'m>),
+        tokens: Instance<'m>,
+    ) {
+        m.section("those that do not stay");
+        let ready = m.wire("dropped_order_room", 1, "");
+        m.never(asks & !*ready, "the engine has more selections than places");
+        let fields = vec![("head".to_owned(), heads)];
+        let order = Stream::new(asks, ready, fields);
+        // The survivors' order has room only while this one has: dropped lines may be late, so it has more.
+        let order = m.through(
+            "u_dropped_order",
+            &Fifo::new(1, 2 * Self::SELECTIONS),
+            order,
+        );
+        let dropped = u_top_k.stream("dropped");
+        let set = self.token_scores().set;
+        net!(m, dropped_elements = dropped.field("payload"));
+        let used = self.lanes * self.top_k().out_bits();
+        net!(m, dropped_flags = dropped.field("dropped"));
+        if self.top_k().engine.inputs > self.lanes {
+            let beyond = dropped_elements.slice(used, dropped_elements.width() - used);
+            m.unused("dropped_beyond", beyond, "lanes that are always dead");
+            let beyond = dropped_flags.slice(self.lanes, dropped_flags.width() - self.lanes);
+            m.unused("dropped_flags_beyond", beyond, "likewise");
+        }
+        let data = dropped_elements.slice(0, used);
+        let (elements, ids) = self.elements(m, (TOKEN, "dropped"), data);
+        m.unused("dropped_ids", ids, "they are in the elements too");
+        debug_assert_eq!(elements.width(), self.lanes * set.element_bits());
+        let is_token = m.net("token_dropped", order.valid & !order.field("head"), "");
+        let taken = m.wire("dropped_taken", 1, "");
+        let fields = [
+            ("data", elements),
+            ("dropped", dropped_flags.slice(0, self.lanes)),
+            ("last", dropped.field("last")),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        tokens.feed(
+            "dropped",
+            Stream::new(dropped.valid & is_token, taken, fields.into()),
+        );
+        let goes = order.valid & (order.field("head") | *taken);
+        net!(m, dropped_goes = goes);
+        dropped.ready.drive(dropped_goes);
+        order
+            .ready
+            .drive(dropped.valid & dropped_goes & dropped.field("last"));
+    }
+
+    /// The engine's elements as a kind's scores take them, and their ids.
+    fn elements<'m>(
+        &self,
+        m: &'m Builder,
+        (kind, what): (Kind, &str),
+        data: Sig<'m>,
+    ) -> (Sig<'m>, Sig<'m>) {
         let (set, engine) = (self.scores(kind).set, self.top_k());
         let elements = data.lanes(engine.out_bits()).to_vec();
         let (mut back, mut ids) = (Vec::new(), Vec::new());
         for (k, element) in elements.into_iter().enumerate() {
-            let name = format!("{}_survivor{k}", kind.name);
+            let name = format!("{}_{what}{k}", kind.name);
             let element = m.net(&name, element, "");
             let (width, above) = (engine.engine.width, set.payload_bits());
             if width > set.score_bits {

@@ -77,7 +77,7 @@ impl Block for ScoreContexts {
             purpose: "Importance scores of two sequences. Each job names its context; increments, survivors and scores\n\
                       follow the jobs in their order.\n\
                       \n\
-                      increment, kept, pin -> u_context0, u_context1 -> line, score"
+                      increment, kept, dropped, pin -> u_context0, u_context1 -> line, score"
                 .into(),
             parameters: self.set.about().parameters,
             source: file!(),
@@ -103,8 +103,10 @@ impl Block for ScoreContexts {
             let here = m.net(&format!("job_to{number}"), context.is(number as u64), "");
             let room = m.wire(&format!("job_room{number}"), 1, "");
             let mut fields = vec![("read".to_owned(), read)];
-            for name in ["zero", "elements", "add", "select"] {
-                fields.push((name.to_owned(), job.field(name)));
+            let of_set = self.set.job_fields().into_iter();
+            for field in of_set.filter(|field| field.name != "read") {
+                let value = job.field(&field.name);
+                fields.push((field.name, value));
             }
             set.feed("job", Stream::new(job.valid & here, room, fields));
             ready.push(*room & here);
@@ -135,6 +137,16 @@ impl Block for ScoreContexts {
         let names = ["data", "count", "last"];
         let ready = Self::steer(m, &sets, "kept", &kept, &keeps, &names);
         keeps.ready.drive(kept.valid & ready & kept.field("last"));
+
+        if set.home {
+            let dropped = m.stream_in("dropped", &set.dropped_fields());
+            let drops = order("dropped", "select");
+            let names = ["data", "dropped", "last"];
+            let ready = Self::steer(m, &sets, "dropped", &dropped, &drops, &names);
+            drops
+                .ready
+                .drive(dropped.valid & ready & dropped.field("last"));
+        }
 
         m.section("pins: as many lines as the job has");
         let ready = Self::steer(m, &sets, "pin", &pin, &pins, &["data"]);

@@ -1,11 +1,13 @@
 //! A set of importance scores: working memory, accumulation in place, selection.
 
+use super::home::Home;
+use super::rescale::Rescale;
 use crate::cells::delay::delay;
 use crate::cells::line_compactor::LineCompactor;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::Sram;
-use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
-use crate::numerics::{index_bits, value_bits};
+use crate::hdl::{About, Block, Builder, Field, Instance, Reg, Sig, Stream, StreamOut, Wire};
+use crate::numerics::{RESCALE_BITS, index_bits, value_bits};
 use crate::{net, reg};
 
 /// The scores of the live elements (tokens or heads) of one sequence, in live order, with their ids.
@@ -27,6 +29,8 @@ pub struct ScoreSet {
     pub elements: usize,
     /// Lines: those of all elements, or more, so that rows may end in lines without elements.
     pub lines: usize,
+    /// Whether there is a home memory for the scores of elements that are not live.
+    pub home: bool,
 }
 
 /// The states, by their numbers in the state register.
@@ -36,6 +40,8 @@ const ADD: u64 = 2;
 const DRAIN: u64 = 3;
 const READ: u64 = 4;
 const KEEP: u64 = 5;
+const LOAD: u64 = 6;
+const SETTLE: u64 = 7;
 
 /// A line of increments on its way through the adder.
 #[derive(Clone, Copy)]
@@ -79,6 +85,34 @@ impl ScoreSet {
         self.score_bits + 1
     }
 
+    /// The home memory.
+    pub fn home_memory(&self) -> Home {
+        Home {
+            score_bits: self.score_bits,
+            lanes: self.lanes,
+            elements: self.elements,
+        }
+    }
+
+    fn rescale(&self) -> Rescale {
+        Rescale {
+            score_bits: self.score_bits,
+        }
+    }
+
+    /// Fields of the `dropped` channel.
+    pub fn dropped_fields(&self) -> Vec<Field> {
+        vec![
+            Field::new(
+                "data",
+                self.lanes * self.element_bits(),
+                "scores, payloads above",
+            ),
+            Field::new("dropped", self.lanes, "element k does not stay"),
+            Field::new("last", 1, "last line of the selection"),
+        ]
+    }
+
     fn scores(&self) -> Sram {
         Sram {
             width: self.lanes * self.stored_bits(),
@@ -95,17 +129,34 @@ impl ScoreSet {
 
     /// Fields of the `job` channel.
     pub fn job_fields(&self) -> Vec<Field> {
-        vec![
+        let mut fields = vec![
             Field::new(
                 "zero",
                 1,
-                "elements 0, 1, ... start from zero; else the scores go on",
+                "elements 0, 1, ... start anew; else the scores go on",
             ),
             Field::new("elements", self.count_bits(), "live elements, at least 1"),
             Field::new("add", 1, "increments will come"),
             Field::new("read", 1, "scores are handed out after that"),
             Field::new("select", 1, "and survivors come back; only with read"),
-        ]
+        ];
+        if self.home {
+            let known = "of elements that start anew, how many start from their score at home; others from zero";
+            fields.extend([
+                Field::new("known", self.count_bits(), known),
+                Field::new(
+                    "rescale",
+                    RESCALE_BITS,
+                    "by which these are rescaled: at most 2^15, 1",
+                ),
+                Field::new(
+                    "store",
+                    1,
+                    "with read: all scores go home, not only those dropped",
+                ),
+            ]);
+        }
+        fields
     }
 
     /// Fields of the `pin` channel.
@@ -158,8 +209,13 @@ impl ScoreSet {
 impl Block for ScoreSet {
     fn name(&self) -> String {
         format!(
-            "spatten_score_set_w{}_i{}_l{}_n{}_{}",
-            self.score_bits, self.increment_bits, self.lanes, self.elements, self.lines
+            "spatten_score_set_w{}_i{}_l{}_n{}_{}{}",
+            self.score_bits,
+            self.increment_bits,
+            self.lanes,
+            self.elements,
+            self.lines,
+            if self.home { "_h" } else { "" }
         )
     }
 
@@ -176,6 +232,7 @@ impl Block for ScoreSet {
                 ("lanes", self.lanes.to_string()),
                 ("elements", self.elements.to_string()),
                 ("lines", self.lines.to_string()),
+                ("home", self.home.to_string()),
             ],
             source: file!(),
         }
@@ -191,7 +248,7 @@ impl Block for ScoreSet {
         let pin_last = m.output("pin_last", 1, "the pins of the last line are wanted");
 
         m.section("job");
-        reg!(m, state_q: 3, reset = IDLE, "idle, zero, add, drain, read, keep");
+        reg!(m, state_q: 3, reset = IDLE, "idle, zero, add, drain, read, keep, load, settle");
         let [idle, zero, add, drain, read, keep] = [
             ("idle", IDLE),
             ("zero", ZERO),
@@ -207,6 +264,7 @@ impl Block for ScoreSet {
         reg!(m, add_q = job.field("add"), when = accept);
         reg!(m, read_q = job.field("read"), when = accept);
         reg!(m, select_q = job.field("select"), when = accept);
+        let home = self.home.then(|| HomeSide::new(m, self, &job, accept));
 
         m.section("a walk over the lines of the set");
         let step = m.wire("step", 1, "the walk goes on");
@@ -255,9 +313,12 @@ impl Block for ScoreSet {
         let started: Vec<_> = (0..lanes)
             .map(|k| {
                 let id = id_q.wrapping_add(m.lit(k as u64 & ((1 << id_bits) - 1), id_bits));
-                m.cat(&[pin.data().bit(k), id])
+                m.net(&format!("started{k}"), m.cat(&[pin.data().bit(k), id]), "")
             })
             .collect();
+        let loaded = home
+            .as_ref()
+            .map(|home| home.load(m, self, start, *walk_line_q, &started));
         let started = m.pack(&started);
 
         m.section("increments: which scores they meet");
@@ -305,12 +366,16 @@ impl Block for ScoreSet {
         net!(m, add_write = stages[4].valid);
         // One address is not read and written in one cycle: these increments take the sum that is being written.
         net!(m, add_read = enter & !stages[0].meets(stages[4]));
-        let zeros = m.pack(&vec![m.lit(0, self.stored_bits()); lanes]);
-        let set_line = zero.select(*walk_line_q, *keep_line_q);
-        let set_scores = zero.select(zeros, m.pack(&kept_scores));
+        let first = loaded.unwrap_or(Loaded {
+            valid: start,
+            line: *walk_line_q,
+            scores: m.pack(&vec![m.lit(0, self.stored_bits()); lanes]),
+        });
+        let set_line = first.valid.select(first.line, *keep_line_q);
+        let set_scores = first.valid.select(first.scores, m.pack(&kept_scores));
         let u_scores = m.instance("u_scores", &self.scores());
         u_scores
-            .input("write_enable", start | add_write | keep_write)
+            .input("write_enable", first.valid | add_write | keep_write)
             .input("write_address", add_write.select(stages[4].line, set_line))
             .input("write_data", add_write.select(*sums, set_scores))
             .input("read_enable", add_read | *fetch)
@@ -318,7 +383,7 @@ impl Block for ScoreSet {
         let u_payloads = m.instance("u_payloads", &self.payloads());
         u_payloads
             .input("write_enable", start | keep_write)
-            .input("write_address", set_line)
+            .input("write_address", zero.select(*walk_line_q, *keep_line_q))
             .input("write_data", zero.select(started, m.pack(&kept_payloads)))
             .input("read_enable", *fetch)
             .input("read_address", *walk_line_q);
@@ -352,31 +417,240 @@ impl Block for ScoreSet {
         all_read_q.next_when(accept | (*fetch & walk_last), !accept);
         fetch.drive(read & !*all_read_q & out.room);
         step.drive(start | *fetch);
-        net!(
-            m,
-            handed = out.stream.valid & line.ready & out.stream.field("last")
-        );
-        line.connect(out.stream);
+        let taken = match &home {
+            Some(home) => home.share(m, self, (read, *select_q, keep), out.stream, &line),
+            None => {
+                let taken = out.stream.valid & line.ready;
+                let last = out.stream.field("last");
+                line.connect(out.stream);
+                taken & last
+            }
+        };
+        net!(m, handed = taken);
 
         m.section("states");
         let code = |state| m.lit(state, 3);
+        let at_end = code(if self.home { SETTLE } else { IDLE });
         let after_add = read_q.select(code(READ), code(IDLE));
         let after_start = add_q.select(code(ADD), after_add);
         let unread = job.field("read").select(code(READ), code(IDLE));
         let carried = job.field("add").select(code(ADD), unread);
         let after_job = job.field("zero").select(code(ZERO), carried);
-        let after_read = select_q.select(code(KEEP), code(IDLE));
-        let arms = [
+        let after_read = select_q.select(code(KEEP), at_end);
+        let mut arms = vec![
             (IDLE, after_job),
-            (ZERO, after_start),
             (ADD, code(DRAIN)),
             (DRAIN, after_add),
             (READ, after_read),
+            (KEEP, at_end),
         ];
-        let next = m.case("next_state", *state_q, &arms, code(IDLE), "");
-        let moves =
+        let mut moves =
             accept | (zero & walk_end) | add_end | (drain & !adding) | (read & handed) | keep_end;
+        match &home {
+            Some(home) => {
+                arms.extend([(ZERO, code(LOAD)), (LOAD, after_start)]);
+                let settled = *home.dropped_done_q | !*select_q;
+                let loaded = state_q.is(LOAD) & !*home.loading;
+                moves = moves | loaded | (state_q.is(SETTLE) & settled & !home.busy);
+            }
+            None => arms.push((ZERO, after_start)),
+        }
+        let next = m.case("next_state", *state_q, &arms, code(IDLE), "");
         state_q.next_when(moves, next);
+    }
+}
+
+/// Scores that the elements of a line start from.
+#[derive(Clone, Copy)]
+struct Loaded<'m> {
+    valid: Sig<'m>,
+    line: Sig<'m>,
+    scores: Sig<'m>,
+}
+
+/// The home memory inside a set, and what a job does with it.
+struct HomeSide<'m> {
+    memory: Instance<'m>,
+    /// A line is being stored.
+    busy: Sig<'m>,
+    /// Scores are on their way from home.
+    loading: Wire<'m>,
+    /// The last line of those dropped has come.
+    dropped_done_q: Reg<'m>,
+    accept: Sig<'m>,
+    known: Sig<'m>,
+    factor: Sig<'m>,
+    store: Sig<'m>,
+}
+
+impl<'m> HomeSide<'m> {
+    fn new(m: &'m Builder, set: &ScoreSet, job: &Stream<'m>, accept: Sig<'m>) -> Self {
+        let memory = m.instance("u_home", &set.home_memory());
+        let register = |name: &str| {
+            let value = job.field(name);
+            let register = m.register(&format!("{name}_q"), value.ty(), None, "");
+            register.next_when(accept, value);
+            *register
+        };
+        HomeSide {
+            memory,
+            busy: memory.output("busy"),
+            loading: m.wire("loading", 1, "scores are on their way from home"),
+            dropped_done_q: m.register("dropped_done_q", 1, Some(0), ""),
+            accept,
+            known: register("known"),
+            factor: register("rescale"),
+            store: register("store"),
+        }
+    }
+
+    /// Reads the home scores of the line that starts, whose payloads hold its ids, and rescales them; ids that are not
+    /// known start from zero.
+    fn load(
+        &self,
+        m: &'m Builder,
+        set: &ScoreSet,
+        start: Sig<'m>,
+        line: Sig<'m>,
+        payloads: &[Sig<'m>],
+    ) -> Loaded<'m> {
+        m.section("the scores that they had at home");
+        let ids: Vec<_> = payloads
+            .iter()
+            .map(|payload| payload.slice(0, set.id_bits()))
+            .collect();
+        self.memory
+            .input("read", start)
+            .input("read_id", m.pack(&ids));
+        let bits = set.count_bits().max(set.id_bits());
+        let known: Vec<_> = ids
+            .iter()
+            .map(|id| id.resize(bits).lt(self.known.resize(bits)))
+            .collect();
+        let rescale = set.rescale();
+        let latency = Home::LATENCY + rescale.latency();
+        let known = delay(m, "load_known", m.pack(&known), latency);
+        let found = self.memory.output("data").lanes(set.score_bits);
+        let rescaled = m.wire("rescaled", set.lanes * set.score_bits, "");
+        m.generate("g_rescale", set.lanes, |k| {
+            let u_rescale = m.instance("u_rescale", &rescale);
+            u_rescale
+                .input("score", found.at(k))
+                .input("factor", self.factor);
+            rescaled.drive_lane(k, u_rescale.output("rescaled"));
+        });
+        let scores = rescaled.lanes(set.score_bits).to_vec();
+        let scores: Vec<_> = (0..set.lanes)
+            .map(|k| {
+                let score = scores[k] & known.bit(k).repeat(set.score_bits);
+                m.cat(&[m.lit(0, 1), score])
+            })
+            .collect();
+        let mut valid = start;
+        let mut line = line;
+        let mut on_the_way = Vec::new();
+        for stage in 1..=latency {
+            let flag = m.register(&format!("load{stage}_q"), 1, Some(0), "");
+            flag.next(valid);
+            valid = *flag;
+            on_the_way.push(valid);
+            let at = m.register(&format!("load_line{stage}_q"), line.ty(), None, "");
+            at.next(line);
+            line = *at;
+        }
+        self.loading.drive(m.pack(&on_the_way).any());
+        Loaded {
+            valid,
+            line,
+            scores: m.pack(&scores),
+        }
+    }
+
+    /// Hands the lines out, and home where all are stored; else those dropped go home. Gives whether the last line has
+    /// been handed out.
+    fn share(
+        &self,
+        m: &'m Builder,
+        set: &ScoreSet,
+        (read, select, keep): (Sig<'m>, Sig<'m>, Sig<'m>),
+        out: Stream<'m>,
+        line: &StreamOut<'m>,
+    ) -> Sig<'m> {
+        m.section("home: all scores, or those of the elements that do not stay");
+        let dropped = m.stream_in("dropped", &set.dropped_fields());
+        let home_ready = m.wire("home_ready", 1, "");
+        reg!(m, line_done_q: 1, reset = 0, "the line has been handed out");
+        reg!(m, home_done_q: 1, reset = 0, "the line is home");
+        net!(m, line_done = *line_done_q | line.ready);
+        net!(m, home_done = *home_done_q | *home_ready | !self.store);
+        net!(m, both = line_done & home_done);
+        line_done_q.next_when(out.valid, line_done & !both);
+        home_done_q.next_when(out.valid, home_done & !both);
+        out.ready.drive(both);
+
+        let elements = dropped.data().lanes(set.element_bits()).to_vec();
+        let elements: Vec<_> = (0..set.lanes)
+            .map(|k| m.net(&format!("dropped{k}"), elements[k], ""))
+            .collect();
+        let scores: Vec<_> = elements
+            .iter()
+            .map(|element| element.slice(0, set.score_bits))
+            .collect();
+        let ids: Vec<_> = elements
+            .iter()
+            .enumerate()
+            .map(|(k, element)| {
+                let pinned = element.bit(set.score_bits + set.id_bits());
+                m.unused(&format!("dropped_pin{k}"), pinned, "zero: pinned ones stay");
+                element.slice(set.score_bits, set.id_bits())
+            })
+            .collect();
+        let all_ids: Vec<_> = out
+            .field("payload")
+            .lanes(set.payload_bits())
+            .to_vec()
+            .into_iter()
+            .enumerate()
+            .map(|(k, payload)| {
+                let payload = m.net(&format!("out_payload{k}"), payload, "");
+                let pinned = payload.bit(set.id_bits());
+                m.unused(
+                    &format!("out_pin{k}"),
+                    pinned,
+                    "pins are set when elements start",
+                );
+                payload.slice(0, set.id_bits())
+            })
+            .collect();
+        net!(
+            m,
+            drops = dropped.valid & dropped.field("dropped").any() & !self.store
+        );
+        let stores = out.valid & !*home_done_q;
+        let valid = self.store.select(stores, drops);
+        let fields = [
+            ("data", self.store.select(out.data(), m.pack(&scores))),
+            ("id", self.store.select(m.pack(&all_ids), m.pack(&ids))),
+            (
+                "keep",
+                self.store
+                    .select(out.field("live"), dropped.field("dropped")),
+            ),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        self.memory
+            .feed("store", Stream::new(valid, home_ready, fields.into()));
+
+        net!(m, dropping = (read & select) | keep);
+        let stored = self.store | !dropped.field("dropped").any() | *home_ready;
+        net!(m, dropped_ready = dropping & stored);
+        dropped.ready.drive(dropped_ready);
+        let ends = dropped.valid & dropped_ready & dropped.field("last");
+        self.dropped_done_q.next_when(self.accept | ends, ends);
+
+        let fields = ["data", "payload", "live", "last"].map(|name| (name, out.field(name)));
+        line.drive(out.valid & !*line_done_q, &fields);
+        out.valid & both & out.field("last")
     }
 }
 

@@ -70,7 +70,8 @@ impl UsePass {
 
     /// Cycles from the transfer of a row's last exponential line to the first in which its 1/S can leave.
     pub fn reciprocal_latency(&self) -> usize {
-        1 + Fifo::LATENCY as usize
+        let chosen = self.pruned_keys.map_or(0, |_| Fifo::LATENCY as usize);
+        1 + Fifo::LATENCY as usize + chosen
     }
 
     /// Cycles from the transfer of the last exponential line of a row that is divided by the sum of its kept
@@ -472,6 +473,8 @@ impl UsePass {
         let found = m.through("u_kept_fifo", &fifo, found);
 
         m.section("one or the other, row by row");
+        // The flag of the oldest of many rows is a long way from the decision that it makes.
+        let known = m.through("u_oldest", &Fifo::new(known.width(), 2), known);
         net!(m, waits = known.field("renormalises"));
         net!(m, valid = known.valid & (found.valid | !waits));
         let taken = m.wire("taken", 1, "");

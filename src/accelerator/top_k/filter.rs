@@ -25,6 +25,8 @@ pub struct Filter {
     pub inputs: usize,
     /// Most ranked keys of a selection.
     pub max_keys: usize,
+    /// Whether the payloads of those that do not stay leave too.
+    pub drops: bool,
 }
 
 impl Filter {
@@ -67,6 +69,17 @@ impl Filter {
         ]
     }
 
+    /// Fields of the `dropped` channel, which has a line wherever an element does not stay, and the last one.
+    pub fn dropped_fields(&self) -> Vec<Field> {
+        let (inputs, payload) = (self.inputs, self.payload_bits);
+        let payloads = format!("{inputs} payloads of {payload} bits, where they came");
+        vec![
+            Field::new("payload", inputs * payload, &payloads),
+            Field::new("dropped", inputs, "element k does not stay"),
+            Field::new("last", 1, "last line of the selection"),
+        ]
+    }
+
     /// Fields of the `out` channel.
     pub fn out_fields(&self) -> Vec<Field> {
         let (inputs, payload) = (self.inputs, self.payload_bits);
@@ -82,8 +95,12 @@ impl Filter {
 impl Block for Filter {
     fn name(&self) -> String {
         format!(
-            "spatten_filter_w{}_p{}_i{}_n{}",
-            self.width, self.payload_bits, self.inputs, self.max_keys
+            "spatten_filter_w{}_p{}_i{}_n{}{}",
+            self.width,
+            self.payload_bits,
+            self.inputs,
+            self.max_keys,
+            if self.drops { "_d" } else { "" }
         )
     }
 
@@ -98,6 +115,7 @@ impl Block for Filter {
                 ("payload_bits", self.payload_bits.to_string()),
                 ("inputs", self.inputs.to_string()),
                 ("max_keys", self.max_keys.to_string()),
+                ("drops", self.drops.to_string()),
             ],
             source: file!(),
         }
@@ -193,16 +211,19 @@ impl Block for Filter {
 
         m.section("packed");
         let u_packed = m.instance("u_zero_eliminator", &self.eliminator());
+        let places = self.drops.then(|| m.wire("dropped_room", 1, ""));
+        let goes_on = places.map_or(*kept_valid_q, |room| *kept_valid_q & *room);
+        net!(m, goes_on = goes_on);
         u_packed
-            .input("in_valid", kept_valid_q)
+            .input("in_valid", goes_on)
             .input("in_data", kept_payload_q)
             .input("in_keep", keep_q)
             .input("out_ready", out.ready);
         net!(m, packed_ready = u_packed.output("in_ready"));
-        room.drive(!*kept_valid_q | packed_ready);
+        net!(m, enters = goes_on & packed_ready);
+        room.drive(!*kept_valid_q | enters);
         kept_valid_q.next_when(*room, moves);
         let ready = m.wire("last_ready", 1, "");
-        net!(m, enters = *kept_valid_q & packed_ready);
         m.never(enters & !ready, "the end of a line finds no place");
         let fields = vec![("data".into(), *kept_last_q)];
         let packed_ends = Stream::new(enters, ready, fields);
@@ -223,5 +244,23 @@ impl Block for Filter {
                 ("last", packed_ends.data()),
             ],
         );
+        if let Some(place) = places {
+            m.section("those that do not stay");
+            let live = line.field("ranked") | line.field("pinned");
+            reg!(m, live_q = live, when = judge);
+            reg!(m, kept_live_q = *live_q, when = moves);
+            net!(m, dropped = *kept_live_q & !*keep_q);
+            let fields = vec![
+                ("payload".to_owned(), *kept_payload_q),
+                ("dropped".to_owned(), dropped),
+                ("last".to_owned(), *kept_last_q),
+            ];
+            let told = enters & (dropped.any() | *kept_last_q);
+            let left = Stream::new(told, place, fields);
+            let fifo = Fifo::new(left.width(), 2);
+            let left = m.through("u_dropped_fifo", &fifo, left);
+            m.stream_out("dropped", &self.dropped_fields())
+                .connect(left);
+        }
     }
 }

@@ -20,7 +20,8 @@ pub struct TopK {
     pub engine: QuickSelect,
     /// Bits of a payload.
     pub payload_bits: usize,
-    /// Whether elements leave with their keys: the key below, the payload above.
+    /// Whether elements leave with their keys, the key below, the payload above; and those that do not stay leave too, on
+    /// `dropped`.
     pub keys_out: bool,
     /// Lines of the line memory: at least the lines of a selection; twice that for selections back to back.
     pub lines: usize,
@@ -59,6 +60,7 @@ impl TopK {
             payload_bits: self.out_bits(),
             inputs: self.engine.inputs,
             max_keys: self.engine.max_keys,
+            drops: self.keys_out,
         }
     }
 
@@ -171,5 +173,10 @@ impl Block for TopK {
             .input("lower", u_engine.output("lower"))
             .input("upper", u_engine.output("upper"));
         out.connect(u_filter.stream("out"));
+        if self.keys_out {
+            let fields = self.filter().dropped_fields();
+            m.stream_out("dropped", &fields)
+                .connect(u_filter.stream("dropped"));
+        }
     }
 }
