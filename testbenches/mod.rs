@@ -15,11 +15,13 @@ pub mod exponential_pass;
 mod fifo;
 mod fork;
 pub mod harness;
+pub mod head_magnitude;
 pub mod importance;
 mod join;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
+pub mod line_compactor;
 pub mod line_ring;
 mod max_tree;
 mod multiplier;
@@ -129,6 +131,7 @@ pub fn all() -> Vec<Testbench> {
         read_master,
         lane_packer,
         lane_unpacker,
+        line_compactor,
         quick_select,
         top_k,
         line_ring,
@@ -147,6 +150,7 @@ pub fn all() -> Vec<Testbench> {
         output_scale,
         prob_value,
         probability,
+        head_magnitude,
         importance,
         attention_core,
     ]

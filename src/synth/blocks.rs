@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 37] = [
+pub const FAMILIES: [&str; 42] = [
     "read_master",
     "top_k",
     "quick_select",
@@ -20,6 +20,10 @@ pub const FAMILIES: [&str; 37] = [
     "first_equals",
     "merge_sorter",
     "probability",
+    "importance",
+    "score_contexts",
+    "score_set",
+    "head_magnitude",
     "line_buffer",
     "line_ring",
     "line_column",
@@ -44,6 +48,7 @@ pub const FAMILIES: [&str; 37] = [
     "exp2",
     "reciprocal",
     "divider",
+    "line_compactor",
     "lane_packer",
     "lane_unpacker",
 ];

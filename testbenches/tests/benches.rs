@@ -77,6 +77,7 @@ on_presets!(
     max_tree,
     popcount,
     read_master,
+    line_compactor,
     quick_select,
     top_k,
     lane_packer,
@@ -96,6 +97,8 @@ on_presets!(
     prob_value_element,
     output_scale,
     prob_value,
+    head_magnitude,
+    importance,
     attention_core,
 );
 

@@ -10,6 +10,8 @@ mod fetch_faults;
 mod formal;
 mod hdl_mistakes;
 mod hdl_property;
+mod importance_faults;
+mod importance_snapshots;
 mod layers;
 mod pipeline_faults;
 mod rust_hdl_adapter;

@@ -31,7 +31,7 @@ use spatten::hdl::{Block, Ty, elaborate, verilog};
 use spatten::numerics::Formats;
 
 /// Compares the text of `block` alone (not of its children) with the snapshot `name`.
-fn holds(name: &str, block: &dyn Block) {
+pub(super) fn holds(name: &str, block: &dyn Block) {
     let text = verilog(&elaborate(block), "Snapshot.");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots");

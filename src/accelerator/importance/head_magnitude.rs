@@ -14,6 +14,7 @@ use crate::{net, reg};
 /// H = sum of |out| over a head's rows; its increment is min(2^40 - 1, rshr(H * mantissa, shift)). The increments of a
 /// job's heads leave in lines.
 ///
+/// - Latency: [`Self::latency`] cycles, so long as nothing waits.
 /// - Interval: one output word per cycle; heads of fewer words than the way of an increment takes cycles, over
 ///   [`Self::HEADS_ON_THE_WAY`], wait for it.
 /// - Stalls: the last word of a head stalls while increments of earlier heads wait; nothing behind it does.
@@ -30,6 +31,12 @@ pub struct HeadMagnitude {
 impl HeadMagnitude {
     /// Heads whose increments may be under way or waiting.
     pub const HEADS_ON_THE_WAY: usize = 4;
+
+    /// Cycles from a head's last word to the line that holds its increment.
+    pub fn latency(&self) -> usize {
+        let summed = 1 + self.tree().latency() + 1;
+        summed + Self::increment_latency() + Fifo::LATENCY as usize
+    }
 
     fn tree(&self) -> AdderTree {
         AdderTree::total(self.output_lanes, Ty::unsigned(self.output_bits), 2)
