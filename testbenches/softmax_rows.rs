@@ -179,7 +179,8 @@ impl Row {
         self.live.iter().filter(|&&live| live).count()
     }
 
-    fn prunes(&self) -> bool {
+    /// Whether fewer values stay than keys are live.
+    pub fn prunes(&self) -> bool {
         self.pruning.keep < self.keys()
     }
 }

@@ -37,8 +37,8 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-/// At least `options.cases` rows in rounds of random stalls, each interrupted once by a reset, half of them pruned; then
-/// the cycles per row at full speed.
+/// At least `options.cases` rows that prune in rounds of random stalls, each interrupted once by a reset; then the cycles
+/// per row at full speed.
 ///
 /// # Errors
 /// As [`run`]; the message names the row.
@@ -60,9 +60,13 @@ pub fn check(
     let corners = shape.corners(&mut random);
     streams.at_full_speed(traffic(&shape, &corners, &mut random))?;
     for _ in 0..ROUNDS {
-        let rows: Vec<_> = (0..options.cases / ROUNDS + 1)
-            .map(|_| shape.random_row(&mut random))
-            .collect();
+        let mut rows = Vec::new();
+        let mut ranked = 0;
+        while ranked <= options.cases / ROUNDS {
+            let row = shape.random_row(&mut random);
+            ranked += usize::from(row.prunes());
+            rows.push(row);
+        }
         streams.with_stalls(traffic(&shape, &rows, &mut random))?;
     }
 

@@ -126,7 +126,7 @@ impl AttentionCore {
 
     /// The ranking for local value pruning, where there is one.
     pub fn value_ranking(&self) -> Option<ValueRanking> {
-        (self.value_engines > 0).then(|| ValueRanking {
+        (self.value_engines > 0).then_some(ValueRanking {
             engines: self.value_engines,
             comparators: self.comparators,
             lanes: self.softmax_lanes,
