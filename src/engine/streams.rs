@@ -272,10 +272,9 @@ fn row_words(
     let heads = layer.queries.len();
     let keys = layer.keys[0].len();
     let mut words = Vec::new();
-    for head in 0..heads {
+    for (head, (queries, step)) in layer.queries.iter().zip(steps).enumerate() {
         let last_of_group = head + 1 == heads || layer.kv_heads[head + 1] != layer.kv_heads[head];
         let scale = layer.scales[head];
-        let queries = &layer.queries[head];
         for (row, query) in queries.iter().enumerate() {
             let head_last = row + 1 == queries.len();
             let release = last_of_group && head_last;
@@ -291,8 +290,8 @@ fn row_words(
                 i64::from(scale.post),
                 i64::from(head_last),
                 i64::from(head_last && head + 1 == heads),
-                steps[head].mantissa,
-                i64::from(steps[head].shift),
+                step.mantissa,
+                i64::from(step.shift),
             ]);
             if core.value_ranking().is_some() {
                 let pruning = layer.value_pruning[row];
