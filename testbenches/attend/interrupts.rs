@@ -26,7 +26,8 @@ const LONG_FOR_GOLDEN: SyntheticAttention = SyntheticAttention {
 
 /// Ten seconds of simulation and more at `tiny`.
 const LONG_FOR_RTL: SyntheticAttention = SyntheticAttention {
-    heads: 200,
+    layers: 20,
+    heads: 10,
     keys: 32,
     head_dim: 32,
     ..LONG_FOR_GOLDEN

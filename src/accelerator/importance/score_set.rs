@@ -273,9 +273,21 @@ impl Block for ScoreSet {
         reg!(m, walk_left_q: count_bits, "elements from this line on");
         let most = m.lit(lanes as u64, count_bits.max(value_bits(lanes)));
         let left = walk_left_q.resize(most.width());
-        net!(m, walk_last = left.le(most));
+        // No comparison that a set of fewer elements than lanes decides by itself.
+        let fits_a_line = self.elements <= lanes;
+        net!(
+            m,
+            walk_last = if fits_a_line {
+                m.lit(1, 1)
+            } else {
+                left.le(most)
+            }
+        );
         let live: Vec<_> = (0..lanes)
-            .map(|k| left.gt(m.lit(k as u64, left.width())))
+            .map(|k| match k < self.elements {
+                true => left.gt(m.lit(k as u64, left.width())),
+                false => m.lit(0, 1),
+            })
             .collect();
         net!(m, walk_live = m.pack(&live));
         net!(m, walk_end = *step & walk_last);
