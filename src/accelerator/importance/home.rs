@@ -24,9 +24,9 @@ impl Home {
     /// Cycles from an id to its score.
     pub const LATENCY: usize = 2;
 
-    /// Banks: a power of two, so that an id's bank is its low bits.
+    /// Banks: a power of two, so that an id's bank is its low bits; no more than there are ids.
     fn banks(&self) -> usize {
-        self.lanes.next_power_of_two()
+        self.lanes.next_power_of_two().min(1 << self.id_bits())
     }
 
     fn bank_bits(&self) -> usize {
@@ -67,15 +67,9 @@ impl Home {
             true => id.slice(low, bits - low).resize(depth_bits),
             false => m.lit(0, depth_bits),
         };
-        let here = match low.min(bits) {
+        let here = match low {
             0 => m.lit(1, 1),
-            low => {
-                let value = bank as u64;
-                match value >> low {
-                    0 => id.slice(0, low).is(value),
-                    _ => m.lit(0, 1),
-                }
-            }
+            low => id.slice(0, low).is(bank as u64),
         };
         (row, here)
     }
@@ -123,7 +117,7 @@ impl Block for Home {
         let ids: Vec<_> = (0..lanes)
             .map(|k| m.net(&format!("id{k}"), ids[k], ""))
             .collect();
-        let low = self.bank_bits().min(self.id_bits());
+        let low = self.bank_bits();
         let first: Vec<_> = (0..lanes)
             .map(|k| {
                 let clashes = (0..k).map(|other| {
@@ -192,10 +186,7 @@ impl Block for Home {
                 low => {
                     let bank = m.register(&format!("bank{k}_q"), low, None, "");
                     bank.next(read_ids[k].slice(0, low));
-                    let arms: Vec<_> = (0..)
-                        .zip(others.iter().copied())
-                        .filter(|(bank, _)| bank >> low == 0)
-                        .collect();
+                    let arms: Vec<_> = (0..).zip(others.iter().copied()).collect();
                     m.case(&format!("lane{k}"), *bank, &arms, *last, "")
                 }
             })
