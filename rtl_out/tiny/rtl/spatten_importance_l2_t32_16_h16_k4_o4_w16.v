@@ -268,11 +268,16 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   wire [1:0] compactor_out_count;
   wire compactor_out_last;
   wire compactor_out_ready;
-  wire tokens_survive = order_out_valid & !order_out_data & compactor_out_valid;
+  wire spill_in_ready;
+  assign compactor_out_ready = spill_in_ready;
+  wire [94:0] spill_out_data;
+  wire spill_out_ready;
+  wire spill_out_valid;
+  wire tokens_survive = order_out_valid & !order_out_data & spill_out_valid;
   wire token_fork_in_ready;
-  wire [45:0] token_survivor0 = compactor_out_data[45:0];
+  wire [45:0] token_survivor0 = spill_out_data[48:3];
   wire [3:0] token_survivor0_high_unused = token_survivor0[39:36];  // the score has fewer bits
-  wire [45:0] token_survivor1 = compactor_out_data[91:46];
+  wire [45:0] token_survivor1 = spill_out_data[94:49];
   wire [3:0] token_survivor1_high_unused = token_survivor1[39:36];  // the score has fewer bits
   wire token_fork_out0_valid;
   wire token_fork_out0_ready;
@@ -282,14 +287,14 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   wire token_fork_out1_ready;
   assign kept_token_valid_o = token_fork_out1_valid;
   assign kept_token_id_o = {token_survivor1[44:40], token_survivor0[44:40]};
-  assign kept_token_count_o = compactor_out_count;
-  assign kept_token_last_o = compactor_out_last;
+  assign kept_token_count_o = spill_out_data[2:1];
+  assign kept_token_last_o = spill_out_data[0];
   assign token_fork_out1_ready = kept_token_ready_i;
-  wire heads_survive = order_out_valid & order_out_data & compactor_out_valid;
+  wire heads_survive = order_out_valid & order_out_data & spill_out_valid;
   wire head_fork_in_ready;
-  wire [45:0] head_survivor0 = compactor_out_data[45:0];
+  wire [45:0] head_survivor0 = spill_out_data[48:3];
   wire head_survivor0_payload_unused = head_survivor0[45];  // the payload has fewer bits
-  wire [45:0] head_survivor1 = compactor_out_data[91:46];
+  wire [45:0] head_survivor1 = spill_out_data[94:49];
   wire head_survivor1_payload_unused = head_survivor1[45];  // the payload has fewer bits
   wire head_fork_out0_valid;
   wire head_fork_out0_ready;
@@ -299,8 +304,8 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   wire head_fork_out1_ready;
   assign kept_head_valid_o = head_fork_out1_valid;
   assign kept_head_id_o = {head_survivor1[43:40], head_survivor0[43:40]};
-  assign kept_head_count_o = compactor_out_count;
-  assign kept_head_last_o = compactor_out_last;
+  assign kept_head_count_o = spill_out_data[2:1];
+  assign kept_head_last_o = spill_out_data[0];
   assign head_fork_out1_ready = kept_head_ready_i;
 
   spatten_score_contexts_w40_i40_l2_n16_8 u_head_scores (
@@ -328,8 +333,8 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
                           {head_survivor1[44:40], head_survivor1[39:0]},
                           {head_survivor0[44:40], head_survivor0[39:0]}
                         }),
-    .kept_count_i      (compactor_out_count),
-    .kept_last_i       (compactor_out_last),
+    .kept_count_i      (spill_out_data[2:1]),
+    .kept_last_i       (spill_out_data[0]),
     .line_valid_o      (head_scores_line_valid),
     .line_ready_i      (head_scores_line_ready),
     .line_data_o       (head_scores_line_data),
@@ -368,6 +373,17 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .out_data_o  (compactor_out_data),
     .out_count_o (compactor_out_count),
     .out_last_o  (compactor_out_last)
+  );
+
+  spatten_spill_register_w95 u_spill (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (compactor_out_valid),
+    .in_ready_o  (spill_in_ready),
+    .in_data_i   ({compactor_out_data, compactor_out_count, compactor_out_last}),
+    .out_valid_o (spill_out_valid),
+    .out_ready_i (spill_out_ready),
+    .out_data_o  (spill_out_data)
   );
 
   spatten_fork_n2 u_token_fork (
@@ -429,8 +445,8 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   assign top_k_dropped_ready = dropped_goes;
   assign dropped_order_out_ready = top_k_dropped_valid & dropped_goes & top_k_dropped_last;
   wire survivors_ready = |{head_fork_in_ready & heads_survive, token_fork_in_ready & tokens_survive};
-  assign compactor_out_ready = survivors_ready;
-  assign order_out_ready = compactor_out_valid & survivors_ready & compactor_out_last;
+  assign spill_out_ready = survivors_ready;
+  assign order_out_ready = spill_out_valid & survivors_ready & spill_out_data[0];
 
   spatten_score_contexts_w36_i16_l2_n32_16_h u_token_scores (
     .clk_i             (clk_i),
@@ -460,8 +476,8 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
                           {token_survivor1[45:40], token_survivor1[35:0]},
                           {token_survivor0[45:40], token_survivor0[35:0]}
                         }),
-    .kept_count_i      (compactor_out_count),
-    .kept_last_i       (compactor_out_last),
+    .kept_count_i      (spill_out_data[2:1]),
+    .kept_last_i       (spill_out_data[0]),
     .line_valid_o      (token_scores_line_valid),
     .line_ready_i      (token_scores_line_ready),
     .line_data_o       (token_scores_line_data),

@@ -7,6 +7,7 @@ use crate::accelerator::top_k::{QuickSelect, TopK};
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::line_compactor::LineCompactor;
+use crate::cells::spill_register::SpillRegister;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::{HEAD_SCORE_BITS, PROBABILITY_BITS, TOKEN_SCORE_BITS, value_bits};
@@ -455,7 +456,10 @@ impl Importance {
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
         let u_compactor = m.instance("u_compactor", &compactor);
         u_compactor.feed("in", out.with_fields(fields.into()));
-        u_compactor.stream("out")
+        // Whether their scores take them must not reach back into the filter in the same cycle.
+        let full = u_compactor.stream("out");
+        let width = full.width();
+        m.through("u_spill", &SpillRegister { width }, full)
     }
 
     /// Tokens that do not stay go home with their scores; heads that do not are forgotten.
