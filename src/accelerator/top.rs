@@ -46,8 +46,6 @@ pub struct AttentionCore {
     pub comparators: usize,
     /// Most query heads of a layer.
     pub heads: usize,
-    /// Score lines of the longest row.
-    pub row_lines: usize,
 }
 
 impl AttentionCore {
@@ -76,7 +74,6 @@ impl AttentionCore {
             value_engines: config.softmax.value_engines,
             comparators: config.top_k.lanes,
             heads: config.limits.heads,
-            row_lines: config.score_lines_per_longest_row(),
         }
     }
 
@@ -134,12 +131,23 @@ impl AttentionCore {
         })
     }
 
+    /// Score lines of the longest row, which takes whole K lines, at the head dimension that needs most.
+    fn lines_per_row(&self) -> usize {
+        let scores = |level: usize| {
+            let per_line = self.shape.vectors_per_line(level);
+            self.keys_per_row.next_multiple_of(per_line)
+        };
+        let most = self.shape.levels().into_iter().map(scores).max();
+        most.unwrap_or(self.keys_per_row)
+            .div_ceil(self.softmax_lanes)
+    }
+
     /// Importance of tokens and heads, and the cascade's selections.
     pub fn importance(&self) -> Importance {
         Importance {
             lanes: self.softmax_lanes,
             tokens: self.keys_per_row,
-            token_lines: self.row_lines,
+            token_lines: self.lines_per_row(),
             heads: self.heads,
             top_k_lanes: self.comparators,
             output_lanes: self.output_lanes,

@@ -301,7 +301,6 @@ fn small_core() -> AttentionCore {
         value_engines: 0,
         comparators: 2,
         heads: 3,
-        row_lines: 5,
     }
 }
 

@@ -73,7 +73,7 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire line_room = line_used_q < 5'd16;
   wire row_room = row_used_q < 3'd4;
   wire probability_room = probability_used_q < 4'd10;
-  wire ready = row_valid_i & (line_room & probability_room & (row_room | !exponential_last_i)) & pruning_known;
+  wire ready = row_valid_i & line_room & probability_room & (row_room | !exponential_last_i) & pruning_known;
   wire issue = exponential_valid_i & ready;
   assign exponential_ready_o = ready;
   wire row_end = issue & exponential_last_i;

@@ -186,8 +186,8 @@ impl Block for UsePass {
         let probabilities = Credits::new(m, "probability", Self::PROBABILITY_LINES);
         let last = exponential.field("last");
         let (line_room, row_room) = (lines.available(), rows.available());
-        let places = line_room & probabilities.available() & (row_room | !last);
-        let ready = row.valid & places;
+        let probability_room = probabilities.available();
+        let ready = row.valid & line_room & probability_room & (row_room | !last);
         let ready = pruning.as_ref().map_or(ready, |p| ready & p.known);
         net!(m, ready = ready);
         net!(m, issue = exponential.valid & ready);
