@@ -3,7 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::fetch::ReadMaster;
-use crate::accelerator::importance::{Importance, Probability};
+use crate::accelerator::importance::Probability;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
@@ -137,7 +137,7 @@ pub fn popcounts(config: &Config) -> Vec<Popcount> {
 /// with its parts.
 pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let top_k = TopK::new(config);
-    let importance = Importance::new(config);
+    let importance = AttentionCore::new(config).importance();
     vec![
         Box::new(ReadMaster::new(config)),
         Box::new(MergeSorter {

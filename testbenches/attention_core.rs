@@ -5,16 +5,17 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::importance::{Element, kept_words, score_words};
 use super::softmax_rows::value_ids;
 use super::streams::{ROUNDS, Streams, Traffic, design};
 use super::{BenchError, Options, Report};
+use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::softmax::golden::Scale;
 use crate::accelerator::top::AttentionCore;
-use crate::cells::line_compactor;
 use crate::config::Config;
 use crate::cosim::{Design, Place};
-use crate::engine::streams::{CoreFields, CoreJob, LayerStreams, score_lines};
+use crate::engine::streams::{CoreFields, CoreJob, LayerStreams};
 use crate::golden::cascade::{Cascade, CascadeStep, Live};
 use crate::golden::head::{attend_head, live_keys, prefix_mask};
 use crate::golden::layer::{LayerOperands, equal_groups};
@@ -243,46 +244,29 @@ fn importance_words(
         .expect("no more pins than stay");
 
     let lanes = core.softmax_lanes;
-    let kept = |ids: &[usize], of: usize| -> Vec<Vec<i64>> {
-        let ids: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
-        let selects = ids.len() < of;
-        let lines = line_compactor::golden(lanes, &[ids]);
-        let count = lines.len();
-        let words = lines.into_iter().enumerate().map(|(index, mut line)| {
-            let ids = line.len() as i64;
-            line.resize(lanes, 0);
-            line.extend([ids, i64::from(index + 1 == count)]);
-            line
-        });
-        if selects { words.collect() } else { Vec::new() }
+    let kept = |ids: &[usize], of: usize| match ids.len() < of {
+        true => kept_words(lanes, ids),
+        false => Vec::new(),
     };
-    let scores = |scores: &[i64], pinned: &dyn Fn(usize) -> bool, id_bits: usize| {
-        let lines = scores.chunks(lanes).enumerate();
-        let words = lines.map(|(line, chunk)| {
-            let ids = line * lanes..line * lanes + chunk.len();
-            let payload = |id: usize| (id | usize::from(pinned(id)) << id_bits) as i64;
-            let mut word = chunk.to_vec();
-            word.resize(lanes, 0);
-            word.extend(ids.map(payload));
-            word.resize(2 * lanes, 0);
-            word.extend((0..lanes).map(|k| i64::from(k < chunk.len())));
-            word.push(i64::from((line + 1) * lanes >= scores.len()));
-            word
-        });
-        if job.report {
-            words.collect()
-        } else {
-            Vec::new()
+    let scores = |set: &ScoreSet, scores: &[i64], pinned: &dyn Fn(usize) -> bool| {
+        let element = |(id, &score): (usize, &i64)| Element {
+            id,
+            pinned: pinned(id),
+            score,
+        };
+        let elements: Vec<_> = scores.iter().enumerate().map(element).collect();
+        match job.report {
+            true => score_words(set, &elements),
+            false => Vec::new(),
         }
     };
     let importance = core.importance();
     let [tokens, head] = [importance.token_scores().set, importance.head_scores().set];
-    let is_pinned = |id: usize| job.pinned[id];
     [
         kept(&result.next.tokens, live.tokens.len()),
         kept(&result.next.heads, live.heads.len()),
-        scores(&result.token_scores, &is_pinned, tokens.id_bits()),
-        scores(&result.head_scores, &|_| false, head.id_bits()),
+        scores(&tokens, &result.token_scores, &|id| job.pinned[id]),
+        scores(&head, &result.head_scores, &|_| false),
     ]
 }
 
@@ -320,7 +304,7 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
                 let live = layer.live_keys[token];
                 if layer.value_pruning[token].keep < live {
                     let mut kept = row.kept[..live].to_vec();
-                    kept.resize(score_lines(core, level, live) * core.softmax_lanes, false);
+                    kept.resize(core.score_lines(level, live) * core.softmax_lanes, false);
                     let words = value_ids(&kept, core.softmax_lanes);
                     id_places.extend((0..words.len()).map(|line| (index, head, token, line)));
                     ids.extend(words);

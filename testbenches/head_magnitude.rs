@@ -5,8 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::streams::{ROUNDS, Streams, Traffic, Word, design, figure, span};
 use super::{BenchError, Options, Report};
+use crate::accelerator::importance::HeadMagnitude;
 use crate::accelerator::importance::golden::{HeadScale, accumulate_head, magnitude};
-use crate::accelerator::importance::{HeadMagnitude, Importance};
+use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Design, Field};
 use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS};
@@ -16,7 +17,7 @@ use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCOR
 /// # Errors
 /// [`BenchError`] when the block differs from its golden model or cannot be simulated.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let used = Importance::new(config).head_magnitude();
+    let used = AttentionCore::new(config).importance().head_magnitude();
     let mut report = check(&used, &design(&used), options)?;
     for (output_lanes, output_bits, lanes) in [(1, 16, 1), (3, 14, 5)] {
         let corner = HeadMagnitude {

@@ -5,17 +5,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::streams::{ROUNDS, Streams, Traffic, Word, design};
 use super::{BenchError, Options, Report};
-use crate::accelerator::importance::Importance;
 use crate::accelerator::importance::golden::{
     HeadScale, accumulate_head, accumulate_tokens, magnitude, rescale,
 };
+use crate::accelerator::importance::{Importance, ScoreSet};
+use crate::accelerator::top::AttentionCore;
 use crate::accelerator::top_k::golden::{Part, select};
 use crate::cells::line_compactor;
 use crate::config::Config;
 use crate::cosim::{Design, Field};
+use crate::engine::streams::{kept_fields, score_fields};
 use crate::numerics::{
-    HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS, PROBABILITY_BITS,
-    RESCALE_FRACTION_BITS, TOKEN_SCORE_BITS, value_bits,
+    HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, PROBABILITY_BITS, RESCALE_FRACTION_BITS,
 };
 
 /// Runs on the configuration's parameters, and on one lane of everything and more heads than tokens.
@@ -23,7 +24,7 @@ use crate::numerics::{
 /// # Errors
 /// [`BenchError`] when the block differs from its golden model or cannot be simulated.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let used = Importance::new(config);
+    let used = AttentionCore::new(config).importance();
     let mut report = check(&used, &design(&used), options)?;
     let few = Options {
         cases: options.cases / 4,
@@ -143,36 +144,21 @@ fn channels(block: &Importance) -> ([Channel; 5], [Channel; 4]) {
             ],
         ),
     ];
-    let kept = |bits: usize| {
-        vec![
-            lanes("id", bits),
-            Field::unsigned("count", value_bits(block.lanes)),
-            Field::unsigned("last", 1),
-        ]
-    };
-    let score = |score: usize, payload: usize| {
-        vec![
-            lanes("data", score),
-            lanes("payload", payload),
-            lanes("live", 1),
-            Field::unsigned("last", 1),
-        ]
-    };
     let sinks = [
-        ("kept_token", kept(token.id_bits())),
-        ("kept_head", kept(head.id_bits())),
-        ("token_score", score(TOKEN_SCORE_BITS, token.payload_bits())),
-        ("head_score", score(HEAD_SCORE_BITS, head.payload_bits())),
+        ("kept_token", kept_fields(&token)),
+        ("kept_head", kept_fields(&head)),
+        ("token_score", score_fields(&token)),
+        ("head_score", score_fields(&head)),
     ];
     (sources, sinks)
 }
 
 /// A live token or head.
 #[derive(Clone, Copy, Debug)]
-struct Element {
-    id: usize,
-    pinned: bool,
-    score: i64,
+pub(super) struct Element {
+    pub id: usize,
+    pub pinned: bool,
+    pub score: i64,
 }
 
 fn fresh(count: usize) -> Vec<Element> {
@@ -428,25 +414,17 @@ impl<'a> Jobs<'a> {
             true => block.token_scores().set,
             false => block.head_scores().set,
         };
-        let lines: Vec<&[Element]> = elements.chunks(block.lanes).collect();
-        let count = lines.len();
-        for (index, line) in lines.into_iter().enumerate() {
-            let mut word = Vec::new();
-            let payload = |e: &Element| (e.id | usize::from(e.pinned) << set.id_bits()) as i64;
-            for value in [|e: &Element, _: i64| e.score, |_: &Element, p: i64| p] {
-                let values = line.iter().map(|e| value(e, payload(e)));
-                word.extend(padded(values, block.lanes));
-            }
-            word.extend(padded(line.iter().map(|_| 1), block.lanes));
-            word.push(i64::from(index + 1 == count));
-            self.expected[sink].push(word);
-            self.places[sink].push((self.jobs, index));
-        }
+        self.expect(sink, score_words(&set, elements));
+    }
+
+    /// Words that must come on a sink for this job.
+    fn expect(&mut self, sink: usize, words: Vec<Word>) {
+        self.places[sink].extend((0..words.len()).map(|line| (self.jobs, line)));
+        self.expected[sink].extend(words);
     }
 
     /// The survivors, and their ids on sink `sink`.
     fn selection(&mut self, sink: usize, elements: &[Element], keep: usize) -> Vec<Element> {
-        let lanes = self.block.lanes;
         let keys: Vec<u64> = elements.iter().map(|e| e.score as u64).collect();
         let part = |e: &Element| match e.pinned {
             true => Part::Pinned,
@@ -454,26 +432,41 @@ impl<'a> Jobs<'a> {
         };
         let parts: Vec<Part> = elements.iter().map(part).collect();
         let stays = select(&keys, &parts, keep).expect("no more pins than stay");
-        let partly: Vec<Vec<i64>> = elements
-            .chunks(lanes)
-            .zip(stays.chunks(lanes))
-            .map(|(line, stays)| {
-                let kept = line.iter().zip(stays).filter(|(_, stays)| **stays);
-                kept.map(|(e, _)| e.id as i64).collect()
-            })
-            .collect();
-        let full = line_compactor::golden(lanes, &partly);
-        let count = full.len();
-        for (index, line) in full.into_iter().enumerate() {
-            let elements = line.len() as i64;
-            let mut word: Word = padded(line.into_iter(), lanes).collect();
-            word.extend([elements, i64::from(index + 1 == count)]);
-            self.expected[sink].push(word);
-            self.places[sink].push((self.jobs, index));
-        }
         let kept = elements.iter().zip(stays).filter(|(_, stays)| *stays);
-        kept.map(|(e, _)| *e).collect()
+        let kept: Vec<Element> = kept.map(|(e, _)| *e).collect();
+        let ids: Vec<usize> = kept.iter().map(|e| e.id).collect();
+        self.expect(sink, kept_words(self.block.lanes, &ids));
+        kept
     }
+}
+
+/// The words of the survivors of a selection, by their ids.
+pub(super) fn kept_words(lanes: usize, ids: &[usize]) -> Vec<Word> {
+    let ids: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
+    let lines = line_compactor::golden(lanes, &[ids]);
+    let count = lines.len();
+    let word = |(index, line): (usize, Vec<i64>)| {
+        let ids = line.len() as i64;
+        let word = padded(line.into_iter(), lanes);
+        word.chain([ids, i64::from(index + 1 == count)]).collect()
+    };
+    lines.into_iter().enumerate().map(word).collect()
+}
+
+/// The words in which a set hands out its scores.
+pub(super) fn score_words(set: &ScoreSet, elements: &[Element]) -> Vec<Word> {
+    let lanes = set.lanes;
+    let lines = elements.chunks(lanes);
+    let count = lines.len();
+    let payload = |e: &Element| (e.id | usize::from(e.pinned) << set.id_bits()) as i64;
+    let word = |(index, line): (usize, &[Element])| {
+        let mut word: Word = padded(line.iter().map(|e| e.score), lanes).collect();
+        word.extend(padded(line.iter().map(payload), lanes));
+        word.extend(padded(line.iter().map(|_| 1), lanes));
+        word.push(i64::from(index + 1 == count));
+        word
+    };
+    lines.enumerate().map(word).collect()
 }
 
 /// Lines of `lanes` values, at least one, the last filled up with zeros.

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::streams::{ROUNDS, Streams, Traffic, Word, design, figure, span};
 use super::{BenchError, Options, Report};
-use crate::accelerator::importance::Importance;
+use crate::accelerator::top::AttentionCore;
 use crate::cells::line_compactor::{LineCompactor, golden};
 use crate::config::Config;
 use crate::cosim::{Design, Field};
@@ -15,7 +15,7 @@ use crate::cosim::{Design, Field};
 /// # Errors
 /// [`BenchError`] when the block differs from its golden model or cannot be simulated.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let used = Importance::new(config).compactor();
+    let used = AttentionCore::new(config).importance().compactor();
     let mut report = check(&used, &design(&used), options)?;
     for lanes in [1, 3, 8] {
         let corner = LineCompactor { lanes, width: 5 };

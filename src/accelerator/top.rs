@@ -133,13 +133,19 @@ impl AttentionCore {
 
     /// Score lines of the longest row, which takes whole K lines, at the head dimension that needs most.
     fn lines_per_row(&self) -> usize {
-        let scores = |level: usize| {
-            let per_line = self.shape.vectors_per_line(level);
-            self.keys_per_row.next_multiple_of(per_line)
-        };
-        let most = self.shape.levels().into_iter().map(scores).max();
-        most.unwrap_or(self.keys_per_row)
-            .div_ceil(self.softmax_lanes)
+        let lines = |level| self.score_lines(level, self.keys_per_row);
+        let levels = self.shape.levels().into_iter();
+        levels
+            .map(lines)
+            .max()
+            .expect("at least one head dimension")
+    }
+
+    /// Score lines of a row with so many live keys, which comes in whole K lines, at least one.
+    pub fn score_lines(&self, level: usize, live: usize) -> usize {
+        let per_line = self.shape.vectors_per_line(level);
+        let scores = live.div_ceil(per_line).max(1) * per_line;
+        scores.div_ceil(self.softmax_lanes)
     }
 
     /// Importance of tokens and heads, and the cascade's selections.

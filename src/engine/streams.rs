@@ -1,6 +1,7 @@
 //! A layer as the words of the attention core's streams.
 
 use super::error::{LayerError, check_fit, check_value_pruning};
+use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
@@ -152,21 +153,8 @@ impl CoreFields {
                 .map(unsigned)
                 .collect(),
             pin: vec![Field::unsigned("data", 1).lanes(core.softmax_lanes)],
-            kept: sets.clone().map(|set| {
-                vec![
-                    Field::unsigned("id", set.id_bits()).lanes(set.lanes),
-                    Field::unsigned("count", value_bits(set.lanes)),
-                    Field::unsigned("last", 1),
-                ]
-            }),
-            scores: sets.map(|set| {
-                vec![
-                    Field::unsigned("data", set.score_bits).lanes(set.lanes),
-                    Field::unsigned("payload", set.payload_bits()).lanes(set.lanes),
-                    Field::unsigned("live", 1).lanes(set.lanes),
-                    Field::unsigned("last", 1),
-                ]
-            }),
+            kept: sets.clone().map(|set| kept_fields(&set)),
+            scores: sets.map(|set| score_fields(&set)),
             out: vec![
                 Field::signed("data", formats.output_bits()).lanes(core.output_lanes),
                 Field::unsigned("last", 1),
@@ -180,6 +168,25 @@ impl CoreFields {
             }),
         }
     }
+}
+
+/// Fields of a channel of survivors, of the elements of a score set.
+pub fn kept_fields(set: &ScoreSet) -> Vec<Field> {
+    vec![
+        Field::unsigned("id", set.id_bits()).lanes(set.lanes),
+        Field::unsigned("count", value_bits(set.lanes)),
+        Field::unsigned("last", 1),
+    ]
+}
+
+/// Fields of a channel of scores, of the elements of a score set.
+pub fn score_fields(set: &ScoreSet) -> Vec<Field> {
+    vec![
+        Field::unsigned("data", set.score_bits).lanes(set.lanes),
+        Field::unsigned("payload", set.payload_bits()).lanes(set.lanes),
+        Field::unsigned("live", 1).lanes(set.lanes),
+        Field::unsigned("last", 1),
+    ]
 }
 
 /// Vectors side by side in lines of the array: lane i is element i % d of vector i / d; the last line is filled
@@ -247,19 +254,10 @@ impl LayerStreams {
     }
 }
 
-/// Score lines of a row with so many live keys, which comes in whole K lines.
-pub fn score_lines(core: &AttentionCore, level: usize, live: usize) -> usize {
-    let per_line = core.shape.vectors_per_line(level);
-    let scores = live.div_ceil(per_line).max(1) * per_line;
-    scores.div_ceil(core.softmax_lanes)
-}
-
 fn value_id_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> usize {
     let rows = layer.value_pruning.iter().zip(&layer.live_keys);
     let pruned = rows.filter(|(pruning, live)| pruning.keep < **live);
-    let lines: usize = pruned
-        .map(|(_, &live)| score_lines(core, level, live))
-        .sum();
+    let lines: usize = pruned.map(|(_, &live)| core.score_lines(level, live)).sum();
     lines * layer.queries.len()
 }
 

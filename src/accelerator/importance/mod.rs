@@ -3,6 +3,7 @@
 pub mod golden;
 mod head_magnitude;
 mod home;
+mod home_side;
 mod probability;
 mod rescale;
 mod rtl;

@@ -8,7 +8,6 @@ use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::line_compactor::LineCompactor;
 use crate::cells::spill_register::SpillRegister;
-use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::{HEAD_SCORE_BITS, PROBABILITY_BITS, TOKEN_SCORE_BITS, value_bits};
 use crate::{net, reg};
@@ -59,19 +58,6 @@ const HEAD: Kind = Kind {
 impl Importance {
     /// Selections between the engine's input and its output: one leaves, one is ranked, one enters.
     const SELECTIONS: usize = 4;
-
-    /// That of a configuration.
-    pub fn new(config: &Config) -> Self {
-        Importance {
-            lanes: config.softmax.lanes,
-            tokens: config.limits.keys_per_row,
-            token_lines: config.score_lines_per_longest_row(),
-            heads: config.limits.heads,
-            top_k_lanes: config.top_k.lanes,
-            output_lanes: config.output.lanes,
-            output_bits: config.formats().output_bits(),
-        }
-    }
 
     /// Scores of tokens.
     pub fn token_scores(&self) -> ScoreContexts {
@@ -168,9 +154,7 @@ impl Importance {
             let doc = format!("{plural} that are not pinned");
             fields.push(number(format!("{name}_ranked"), doc));
         }
-        let of_home = ["known", "rescale", "store"];
-        let tokens = self.token_scores().set.job_fields().into_iter();
-        fields.extend(tokens.filter(|field| of_home.contains(&field.name.as_str())));
+        fields.extend(self.token_scores().set.home_fields());
         fields
     }
 
@@ -266,9 +250,9 @@ impl Block for Importance {
                 let fields = fields.map(|(name, of_job)| (name.to_owned(), job.field(of_job)));
                 let mut fields = Vec::from(fields);
                 let scores = self.scores(kind);
-                if scores.set.home {
-                    let of_home = ["known", "rescale", "store"];
-                    fields.extend(of_home.map(|name| (name.to_owned(), job.field(name))));
+                for field in scores.set.home_fields() {
+                    let value = job.field(&field.name);
+                    fields.push((field.name, value));
                 }
                 let part = Stream::new(handshake.valid, handshake.ready, fields);
                 let instance = m.instance(&format!("u_{}_scores", kind.name), &scores);
@@ -482,7 +466,6 @@ impl Importance {
             order,
         );
         let dropped = u_top_k.stream("dropped");
-        let set = self.token_scores().set;
         net!(m, dropped_elements = dropped.field("payload"));
         let used = self.lanes * self.top_k().out_bits();
         net!(m, dropped_flags = dropped.field("dropped"));
@@ -495,7 +478,6 @@ impl Importance {
         let data = dropped_elements.slice(0, used);
         let (elements, ids) = self.elements(m, (TOKEN, "dropped"), data);
         m.unused("dropped_ids", ids, "they are in the elements too");
-        debug_assert_eq!(elements.width(), self.lanes * set.element_bits());
         let is_token = m.net("token_dropped", order.valid & !order.field("head"), "");
         let taken = m.wire("dropped_taken", 1, "");
         let fields = [

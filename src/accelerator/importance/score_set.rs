@@ -1,12 +1,11 @@
 //! A set of importance scores: working memory, accumulation in place, selection.
 
-use super::home::Home;
-use super::rescale::Rescale;
+use super::home_side::{HomeSide, Loaded};
 use crate::cells::delay::delay;
 use crate::cells::line_compactor::LineCompactor;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::Sram;
-use crate::hdl::{About, Block, Builder, Field, Instance, Reg, Sig, Stream, StreamOut, Wire};
+use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::{RESCALE_BITS, index_bits, value_bits};
 use crate::{net, reg};
 
@@ -85,21 +84,6 @@ impl ScoreSet {
         self.score_bits + 1
     }
 
-    /// The home memory.
-    pub fn home_memory(&self) -> Home {
-        Home {
-            score_bits: self.score_bits,
-            lanes: self.lanes,
-            elements: self.elements,
-        }
-    }
-
-    fn rescale(&self) -> Rescale {
-        Rescale {
-            score_bits: self.score_bits,
-        }
-    }
-
     /// Fields of the `dropped` channel.
     pub fn dropped_fields(&self) -> Vec<Field> {
         vec![
@@ -140,23 +124,23 @@ impl ScoreSet {
             Field::new("read", 1, "scores are handed out after that"),
             Field::new("select", 1, "and survivors come back; only with read"),
         ];
-        if self.home {
-            let known = "of elements that start anew, how many start from their score at home; others from zero";
-            fields.extend([
-                Field::new("known", self.count_bits(), known),
-                Field::new(
-                    "rescale",
-                    RESCALE_BITS,
-                    "by which these are rescaled: at most 2^15, 1",
-                ),
-                Field::new(
-                    "store",
-                    1,
-                    "with read: all scores go home, not only those dropped",
-                ),
-            ]);
-        }
+        fields.extend(self.home_fields());
         fields
+    }
+
+    /// Those of them that are about the home memory; none without one.
+    pub fn home_fields(&self) -> Vec<Field> {
+        if !self.home {
+            return Vec::new();
+        }
+        let known = "of elements that start anew, how many start from their score at home; others from zero";
+        let rescale = "by which these are rescaled: at most 2^15, 1";
+        let store = "with read: all scores go home, not only those dropped";
+        vec![
+            Field::new("known", self.count_bits(), known),
+            Field::new("rescale", RESCALE_BITS, rescale),
+            Field::new("store", 1, store),
+        ]
     }
 
     /// Fields of the `pin` channel.
@@ -469,200 +453,6 @@ impl Block for ScoreSet {
         }
         let next = m.case("next_state", *state_q, &arms, code(IDLE), "");
         state_q.next_when(moves, next);
-    }
-}
-
-/// Scores that the elements of a line start from.
-#[derive(Clone, Copy)]
-struct Loaded<'m> {
-    valid: Sig<'m>,
-    line: Sig<'m>,
-    scores: Sig<'m>,
-}
-
-/// The home memory inside a set, and what a job does with it.
-struct HomeSide<'m> {
-    memory: Instance<'m>,
-    /// A line is being stored.
-    busy: Sig<'m>,
-    /// Scores are on their way from home.
-    loading: Wire<'m>,
-    /// The last line of those dropped has come.
-    dropped_done_q: Reg<'m>,
-    accept: Sig<'m>,
-    known: Sig<'m>,
-    factor: Sig<'m>,
-    store: Sig<'m>,
-}
-
-impl<'m> HomeSide<'m> {
-    fn new(m: &'m Builder, set: &ScoreSet, job: &Stream<'m>, accept: Sig<'m>) -> Self {
-        let memory = m.instance("u_home", &set.home_memory());
-        let register = |name: &str| {
-            let value = job.field(name);
-            let register = m.register(&format!("{name}_q"), value.ty(), None, "");
-            register.next_when(accept, value);
-            *register
-        };
-        HomeSide {
-            memory,
-            busy: memory.output("busy"),
-            loading: m.wire("loading", 1, "scores are on their way from home"),
-            dropped_done_q: m.register("dropped_done_q", 1, Some(0), ""),
-            accept,
-            known: register("known"),
-            factor: register("rescale"),
-            store: register("store"),
-        }
-    }
-
-    /// Reads the home scores of the line that starts, whose payloads hold its ids, and rescales them; ids that are not
-    /// known start from zero.
-    fn load(
-        &self,
-        m: &'m Builder,
-        set: &ScoreSet,
-        start: Sig<'m>,
-        line: Sig<'m>,
-        payloads: &[Sig<'m>],
-    ) -> Loaded<'m> {
-        m.section("the scores that they had at home");
-        let ids: Vec<_> = payloads
-            .iter()
-            .map(|payload| payload.slice(0, set.id_bits()))
-            .collect();
-        self.memory
-            .input("read", start)
-            .input("read_id", m.pack(&ids));
-        let bits = set.count_bits().max(set.id_bits());
-        let known: Vec<_> = ids
-            .iter()
-            .map(|id| id.resize(bits).lt(self.known.resize(bits)))
-            .collect();
-        let rescale = set.rescale();
-        let latency = Home::LATENCY + rescale.latency();
-        let known = delay(m, "load_known", m.pack(&known), latency);
-        let found = self.memory.output("data").lanes(set.score_bits);
-        let rescaled = m.wire("rescaled", set.lanes * set.score_bits, "");
-        m.generate("g_rescale", set.lanes, |k| {
-            let u_rescale = m.instance("u_rescale", &rescale);
-            u_rescale
-                .input("score", found.at(k))
-                .input("factor", self.factor);
-            rescaled.drive_lane(k, u_rescale.output("rescaled"));
-        });
-        let scores = rescaled.lanes(set.score_bits).to_vec();
-        let scores: Vec<_> = (0..set.lanes)
-            .map(|k| {
-                let score = scores[k] & known.bit(k).repeat(set.score_bits);
-                m.cat(&[m.lit(0, 1), score])
-            })
-            .collect();
-        let mut valid = start;
-        let mut line = line;
-        let mut on_the_way = Vec::new();
-        for stage in 1..=latency {
-            let flag = m.register(&format!("load{stage}_q"), 1, Some(0), "");
-            flag.next(valid);
-            valid = *flag;
-            on_the_way.push(valid);
-            let at = m.register(&format!("load_line{stage}_q"), line.ty(), None, "");
-            at.next(line);
-            line = *at;
-        }
-        self.loading.drive(m.pack(&on_the_way).any());
-        Loaded {
-            valid,
-            line,
-            scores: m.pack(&scores),
-        }
-    }
-
-    /// Hands the lines out, and home where all are stored; else those dropped go home. Gives whether the last line has
-    /// been handed out.
-    fn share(
-        &self,
-        m: &'m Builder,
-        set: &ScoreSet,
-        (read, select, keep): (Sig<'m>, Sig<'m>, Sig<'m>),
-        out: Stream<'m>,
-        line: &StreamOut<'m>,
-    ) -> Sig<'m> {
-        m.section("home: all scores, or those of the elements that do not stay");
-        let dropped = m.stream_in("dropped", &set.dropped_fields());
-        let home_ready = m.wire("home_ready", 1, "");
-        reg!(m, line_done_q: 1, reset = 0, "the line has been handed out");
-        reg!(m, home_done_q: 1, reset = 0, "the line is home");
-        net!(m, line_done = *line_done_q | line.ready);
-        net!(m, home_done = *home_done_q | *home_ready | !self.store);
-        net!(m, both = line_done & home_done);
-        line_done_q.next_when(out.valid, line_done & !both);
-        home_done_q.next_when(out.valid, home_done & !both);
-        out.ready.drive(both);
-
-        let elements = dropped.data().lanes(set.element_bits()).to_vec();
-        let elements: Vec<_> = (0..set.lanes)
-            .map(|k| m.net(&format!("dropped{k}"), elements[k], ""))
-            .collect();
-        let scores: Vec<_> = elements
-            .iter()
-            .map(|element| element.slice(0, set.score_bits))
-            .collect();
-        let ids: Vec<_> = elements
-            .iter()
-            .enumerate()
-            .map(|(k, element)| {
-                let pinned = element.bit(set.score_bits + set.id_bits());
-                m.unused(&format!("dropped_pin{k}"), pinned, "zero: pinned ones stay");
-                element.slice(set.score_bits, set.id_bits())
-            })
-            .collect();
-        let all_ids: Vec<_> = out
-            .field("payload")
-            .lanes(set.payload_bits())
-            .to_vec()
-            .into_iter()
-            .enumerate()
-            .map(|(k, payload)| {
-                let payload = m.net(&format!("out_payload{k}"), payload, "");
-                let pinned = payload.bit(set.id_bits());
-                m.unused(
-                    &format!("out_pin{k}"),
-                    pinned,
-                    "pins are set when elements start",
-                );
-                payload.slice(0, set.id_bits())
-            })
-            .collect();
-        net!(
-            m,
-            drops = dropped.valid & dropped.field("dropped").any() & !self.store
-        );
-        let stores = out.valid & !*home_done_q;
-        let valid = self.store.select(stores, drops);
-        let fields = [
-            ("data", self.store.select(out.data(), m.pack(&scores))),
-            ("id", self.store.select(m.pack(&all_ids), m.pack(&ids))),
-            (
-                "keep",
-                self.store
-                    .select(out.field("live"), dropped.field("dropped")),
-            ),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value));
-        self.memory
-            .feed("store", Stream::new(valid, home_ready, fields.into()));
-
-        net!(m, dropping = (read & select) | keep);
-        let stored = self.store | !dropped.field("dropped").any() | *home_ready;
-        net!(m, dropped_ready = dropping & stored);
-        dropped.ready.drive(dropped_ready);
-        let ends = dropped.valid & dropped_ready & dropped.field("last");
-        self.dropped_done_q.next_when(self.accept | ends, ends);
-
-        let fields = ["data", "payload", "live", "last"].map(|name| (name, out.field(name)));
-        line.drive(out.valid & !*line_done_q, &fields);
-        out.valid & both & out.field("last")
     }
 }
 
