@@ -86,9 +86,9 @@ rtl/spatten_sram_1r1w_w82_d8.v
 rtl/spatten_sram_1r1w_w10_d8.v
 rtl/spatten_spill_register_w95.v
 rtl/spatten_score_set_w40_i40_l2_n16_8.v
+rtl/spatten_fork_n2.v
 rtl/spatten_score_contexts_w40_i40_l2_n16_8.v
 rtl/spatten_line_compactor_n2_w46.v
-rtl/spatten_fork_n2.v
 rtl/spatten_rescale_w36.v
 rtl/spatten_sram_1r1w_w74_d16.v
 rtl/spatten_sram_1r1w_w12_d16.v
@@ -110,6 +110,5 @@ rtl/spatten_zero_eliminator_n2_w46.v
 rtl/spatten_fifo_w95_d2.v
 rtl/spatten_filter_w40_p46_i2_n32_d.v
 rtl/spatten_top_k_w40_p6k_l4_i2_n32_32.v
-rtl/spatten_fifo_w1_d8.v
 rtl/spatten_importance_l2_t32_16_h16_k4_o4_w16.v
 rtl/spatten_tiny_attention_core.v

@@ -86,7 +86,7 @@ fn head_magnitude_that_misses_rounding_sign_or_saturation_is_caught() {
         ("word_data_i[23] ? ", "1'b0 ? ", PLACE),
         ("(|rounded[52:41])", "(&rounded[52:41])", PLACE),
         // The carry between the products.
-        ("{18'd0, low[34:18]}", "{18'd0, low[34:18] & 17'd1}", PLACE),
+        ("{18'd0, low[33:18]}", "{18'd0, low[33:18] & 16'd1}", PLACE),
         // The magnitude of the head before, and a job's last line that is not full.
         (
             "summed_end_q ? 36'd0",
@@ -206,8 +206,8 @@ fn score_contexts_that_take_the_wrong_sequence_or_send_a_line_twice_are_caught()
             &[],
         ),
         (
-            "score_done_q <= score_done & !done",
-            "score_done_q <= 1'b0",
+            "score_valid_o = line_fork_out1_valid",
+            "score_valid_o = (line_fork_out1_valid | offered)",
             &[],
         ),
     ];

@@ -109,15 +109,15 @@ module spatten_head_magnitude_o4_w16_l2 (
   // ---- in the common unit ------------------------------------------------------
   reg [31:0] head_mantissa_q;
   reg [11:0] head_shift_q;
-  wire [34:0] low_product_product;
-  wire low_sign_unused = low_product_product[34];  // never negative
-  wire [34:0] high_product_product;
-  wire high_sign_unused = high_product_product[34];  // never negative
-  wire [34:0] low = {1'b0, low_product_product[33:0]};
-  reg [34:0] upper_q;
+  wire [34:0] low_product;
+  wire low_sign_unused = low_product[34];  // never negative
+  wire [33:0] low = low_product[33:0];
+  wire [34:0] high_product;
+  wire high_sign_unused = high_product[34];  // never negative
+  wire [33:0] high = high_product[33:0];
+  reg [33:0] upper_q;
   reg [17:0] lower_q;
-  wire upper_high_unused = upper_q[34];  // the product has no more bits
-  wire [52:0] product = {upper_q[33:0], lower_q, 1'b0};  // with a place for the half
+  wire [52:0] product = {{upper_q, lower_q}, 1'b0};  // with a place for the half
   reg [23:0] amount_q;
   reg [52:0] shifted_q;
   wire [52:0] rounded = shifted_q + 53'd1;
@@ -126,18 +126,18 @@ module spatten_head_magnitude_o4_w16_l2 (
   reg [5:0] increment_valid_q;
   reg [7:0] known_job_end_q;
 
-  spatten_multiplier_s19_u16_p3 u_low_product (
+  spatten_multiplier_s19_u16_p3 u_low (
     .clk_i     (clk_i),
     .a_i       ({1'b0, head_q[17:0]}),
     .b_i       (head_mantissa_q[31:16]),
-    .product_o (low_product_product)
+    .product_o (low_product)
   );
 
-  spatten_multiplier_s19_u16_p3 u_high_product (
+  spatten_multiplier_s19_u16_p3 u_high (
     .clk_i     (clk_i),
     .a_i       ({1'b0, head_q[35:18]}),
     .b_i       (head_mantissa_q[31:16]),
-    .product_o (high_product_product)
+    .product_o (high_product)
   );
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -151,7 +151,7 @@ module spatten_head_magnitude_o4_w16_l2 (
   always @(posedge clk_i) begin
     head_mantissa_q <= {head_mantissa_q[15:0], mantissa_q};
     head_shift_q <= {head_shift_q[5:0], shift_q};
-    upper_q <= {1'b0, high_product_product[33:0]} + {18'd0, low[34:18]};
+    upper_q <= high + {18'd0, low[33:18]};
     lower_q <= low[17:0];
     amount_q <= {amount_q[17:0], head_shift_q[11:6]};
     shifted_q <= product >> amount_q[23:18];

@@ -170,7 +170,8 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   wire wanted = selections_out_valid & (heads_turn_q ? selections_out_data[12] : selections_out_data[25]);
   wire skip = selections_out_valid & !(heads_turn_q ? selections_out_data[12] : selections_out_data[25]);
   wire order_ready;
-  wire ask = wanted & !asked_q & order_ready;
+  wire dropped_order_room;
+  wire ask = wanted & !asked_q & order_ready & dropped_order_room;
   wire selection_ready;
   wire asks = ask & selection_ready;
   wire top_k_selection_ready;
@@ -409,17 +410,6 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   );
 
   // ---- those that do not stay --------------------------------------------------
-  wire dropped_order_room;
-
-`ifndef SYNTHESIS
-  always @(posedge clk_i) begin
-    if (asks & !dropped_order_room) begin
-      $display("%m: the engine has more selections than places");
-      $stop;
-    end
-  end
-`endif
-
   wire dropped_order_in_ready;
   assign dropped_order_room = dropped_order_in_ready;
   wire dropped_order_out_data;
@@ -529,7 +519,7 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .dropped_last_o    (top_k_dropped_last)
   );
 
-  spatten_fifo_w1_d8 u_dropped_order (
+  spatten_fifo_w1_d4 u_dropped_order (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (asks),

@@ -17,29 +17,13 @@ module spatten_rescale_w36 (
   output wire [35:0] rescaled_o
 );
 
-  // ---- products of the halves --------------------------------------------------
-  wire [34:0] low_product_product;
-  wire low_sign_unused = low_product_product[34];  // never negative
-  wire [33:0] low_product = low_product_product[33:0];
-  wire [34:0] high_product_product;
-  wire high_sign_unused = high_product_product[34];  // never negative
-  wire [33:0] high_product = high_product_product[33:0];
-
-  spatten_multiplier_s19_u16_p3 u_low_product (
-    .clk_i     (clk_i),
-    .a_i       ({1'b0, score_i[17:0]}),
-    .b_i       (factor_i),
-    .product_o (low_product_product)
-  );
-
-  spatten_multiplier_s19_u16_p3 u_high_product (
-    .clk_i     (clk_i),
-    .a_i       ({1'b0, score_i[35:18]}),
-    .b_i       (factor_i),
-    .product_o (high_product_product)
-  );
-
-  // ---- their sum, and the half that rounds -------------------------------------
+  // ---- product, and the half that rounds ---------------------------------------
+  wire [34:0] low_product;
+  wire low_sign_unused = low_product[34];  // never negative
+  wire [33:0] low = low_product[33:0];
+  wire [34:0] high_product;
+  wire high_sign_unused = high_product[34];  // never negative
+  wire [33:0] high = high_product[33:0];
   reg [33:0] upper_q;
   reg [17:0] lower_q;
   wire [51:0] product = {upper_q, lower_q};
@@ -50,9 +34,23 @@ module spatten_rescale_w36 (
   reg [35:0] rescaled_q;
   assign rescaled_o = rescaled_q;
 
+  spatten_multiplier_s19_u16_p3 u_low (
+    .clk_i     (clk_i),
+    .a_i       ({1'b0, score_i[17:0]}),
+    .b_i       (factor_i),
+    .product_o (low_product)
+  );
+
+  spatten_multiplier_s19_u16_p3 u_high (
+    .clk_i     (clk_i),
+    .a_i       ({1'b0, score_i[35:18]}),
+    .b_i       (factor_i),
+    .product_o (high_product)
+  );
+
   always @(posedge clk_i) begin
-    upper_q <= high_product + {18'd0, low_product[33:18]};
-    lower_q <= low_product[17:0];
+    upper_q <= high + {18'd0, low[33:18]};
+    lower_q <= low[17:0];
     rescaled_q <= rounded[36:1];
   end
 

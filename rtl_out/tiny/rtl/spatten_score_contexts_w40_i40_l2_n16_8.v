@@ -235,24 +235,26 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
   wire context1_line_ready;
   wire second = line_order_out_data[2];
   wire offered = line_order_out_valid & (second ? context1_line_valid : context0_line_valid);
-  reg line_done_q;  // the selection has taken the line
-  reg score_done_q;  // `score` has
-  wire line_done = line_done_q | line_ready_i | !line_order_out_data[1];
-  wire score_done = score_done_q | score_ready_i | !line_order_out_data[0];
-  wire done = line_done & score_done;
-  assign line_valid_o = offered & line_order_out_data[1] & !line_done_q;
+  wire line_fork_in_ready;
+  wire line_fork_out0_valid;
+  wire line_fork_out0_ready;
+  assign line_fork_out0_ready = line_ready_i | !line_order_out_data[1];
+  assign line_valid_o = line_fork_out0_valid & line_order_out_data[1];
   assign line_data_o = second ? context1_line_data : context0_line_data;
   assign line_payload_o = second ? context1_line_payload : context0_line_payload;
   assign line_live_o = second ? context1_line_live : context0_line_live;
   assign line_last_o = second ? context1_line_last : context0_line_last;
-  assign score_valid_o = offered & line_order_out_data[0] & !score_done_q;
+  wire line_fork_out1_valid;
+  wire line_fork_out1_ready;
+  assign line_fork_out1_ready = score_ready_i | !line_order_out_data[0];
+  assign score_valid_o = line_fork_out1_valid & line_order_out_data[0];
   assign score_data_o = second ? context1_line_data : context0_line_data;
   assign score_payload_o = second ? context1_line_payload : context0_line_payload;
   assign score_live_o = second ? context1_line_live : context0_line_live;
   assign score_last_o = second ? context1_line_last : context0_line_last;
-  assign context0_line_ready = line_order_out_valid & done & !second;
-  assign context1_line_ready = line_order_out_valid & done & second;
-  assign line_order_out_ready = offered & done & (second ? context1_line_last : context0_line_last);
+  assign context0_line_ready = line_order_out_valid & line_fork_in_ready & !second;
+  assign context1_line_ready = line_order_out_valid & line_fork_in_ready & second;
+  assign line_order_out_ready = offered & line_fork_in_ready & (second ? context1_line_last : context0_line_last);
 
   spatten_score_set_w40_i40_l2_n16_8 u_context0 (
     .clk_i             (clk_i),
@@ -318,16 +320,15 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
     .pin_last_o        (context1_pin_last)
   );
 
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      line_done_q <= 1'b0;
-      score_done_q <= 1'b0;
-    end else begin
-      if (offered) begin
-        line_done_q <= line_done & !done;
-        score_done_q <= score_done & !done;
-      end
-    end
-  end
+  spatten_fork_n2 u_line_fork (
+    .clk_i        (clk_i),
+    .rst_ni       (rst_ni),
+    .in_valid_i   (offered),
+    .in_ready_o   (line_fork_in_ready),
+    .out0_valid_o (line_fork_out0_valid),
+    .out0_ready_i (line_fork_out0_ready),
+    .out1_valid_o (line_fork_out1_valid),
+    .out1_ready_i (line_fork_out1_ready)
+  );
 
 endmodule

@@ -146,39 +146,42 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
     end
   endgenerate
 
-  reg load1_q;
+  reg load_valid1_q;
   reg [3:0] load_line1_q;
-  reg load2_q;
+  reg load_valid2_q;
   reg [3:0] load_line2_q;
-  reg load3_q;
+  reg load_valid3_q;
   reg [3:0] load_line3_q;
-  reg load4_q;
+  reg load_valid4_q;
   reg [3:0] load_line4_q;
-  reg load5_q;
+  reg load_valid5_q;
   reg [3:0] load_line5_q;
-  reg load6_q;
+  reg load_valid6_q;
   reg [3:0] load_line6_q;
-  reg load7_q;
+  reg load_valid7_q;
   reg [3:0] load_line7_q;
-  assign loading = |{load7_q, load6_q, load5_q, load4_q, load3_q, load2_q, load1_q};
+  assign loading = |{
+                     load_valid7_q, load_valid6_q, load_valid5_q, load_valid4_q, load_valid3_q, load_valid2_q,
+                     load_valid1_q
+                   };
 
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      load1_q <= 1'b0;
-      load2_q <= 1'b0;
-      load3_q <= 1'b0;
-      load4_q <= 1'b0;
-      load5_q <= 1'b0;
-      load6_q <= 1'b0;
-      load7_q <= 1'b0;
+      load_valid1_q <= 1'b0;
+      load_valid2_q <= 1'b0;
+      load_valid3_q <= 1'b0;
+      load_valid4_q <= 1'b0;
+      load_valid5_q <= 1'b0;
+      load_valid6_q <= 1'b0;
+      load_valid7_q <= 1'b0;
     end else begin
-      load1_q <= start;
-      load2_q <= load1_q;
-      load3_q <= load2_q;
-      load4_q <= load3_q;
-      load5_q <= load4_q;
-      load6_q <= load5_q;
-      load7_q <= load6_q;
+      load_valid1_q <= start;
+      load_valid2_q <= load_valid1_q;
+      load_valid3_q <= load_valid2_q;
+      load_valid4_q <= load_valid3_q;
+      load_valid5_q <= load_valid4_q;
+      load_valid6_q <= load_valid5_q;
+      load_valid7_q <= load_valid6_q;
     end
   end
 
@@ -285,10 +288,10 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
 
   spatten_sram_1r1w_w74_d16 u_scores (
     .clk_i           (clk_i),
-    .write_enable_i  (load7_q | add_write | keep_write),
-    .write_address_i (add_write ? line4_q : load7_q ? load_line7_q : keep_line_q),
+    .write_enable_i  (load_valid7_q | add_write | keep_write),
+    .write_address_i (add_write ? line4_q : load_valid7_q ? load_line7_q : keep_line_q),
     .write_data_i    (add_write ? sum_q
-                      : load7_q ? {
+                      : load_valid7_q ? {
                         {1'b0, rescaled[71:36] & {36{load_known_q[13]}}},
                         {1'b0, rescaled[35:0] & {36{load_known_q[12]}}}
                       }
@@ -373,12 +376,13 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
 
   // ---- home: all scores, or those of the elements that do not stay -------------
   wire home_ready;
-  reg line_done_q;  // the line has been handed out
-  reg home_done_q;  // the line is home
-  wire line_done = line_done_q | line_ready_i;
-  wire home_done = home_done_q | home_ready | !store_q;
-  wire both = line_done & home_done;
-  assign spill_out_ready = both;
+  wire line_fork_in_ready;
+  assign spill_out_ready = line_fork_in_ready;
+  wire line_fork_out0_valid;
+  wire line_fork_out0_ready;
+  wire line_fork_out1_valid;
+  wire line_fork_out1_ready;
+  assign line_fork_out1_ready = home_ready | !store_q;
   wire [41:0] dropped0 = dropped_data_i[41:0];
   wire [41:0] dropped1 = dropped_data_i[83:42];
   wire dropped_pin0_unused = dropped0[41];  // zero: pinned ones stay
@@ -393,7 +397,8 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
   wire dropping = (read & select_q) | keep;
   wire dropped_ready = dropping & (store_q | !(|dropped_dropped_i) | home_ready);
   assign dropped_ready_o = dropped_ready;
-  assign line_valid_o = spill_out_valid & !line_done_q;
+  assign line_fork_out0_ready = line_ready_i;
+  assign line_valid_o = line_fork_out0_valid;
   assign line_data_o = {
                          (spilled1[35:0] | {36{spilled1[36]}}) & {36{spill_out_data[2]}},
                          (spilled0[35:0] | {36{spilled0[36]}}) & {36{spill_out_data[1]}}
@@ -404,12 +409,12 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
                           };
   assign line_live_o = spill_out_data[2:1];
   assign line_last_o = spill_out_data[0];
-  wire handed = spill_out_valid & both & spill_out_data[0];
+  wire handed = spill_out_valid & line_fork_in_ready & spill_out_data[0];
 
   spatten_home_w36_l2_n32 u_home (
     .clk_i         (clk_i),
     .rst_ni        (rst_ni),
-    .store_valid_i (store_q ? (spill_out_valid & !home_done_q) : drops),
+    .store_valid_i (store_q ? line_fork_out1_valid : drops),
     .store_ready_o (home_store_ready),
     .store_data_i  (store_q ? {
                       (spilled1[35:0] | {36{spilled1[36]}}) & {36{spill_out_data[2]}},
@@ -424,18 +429,23 @@ module spatten_score_set_w36_i16_l2_n32_16_h (
     .busy_o        (home_busy)
   );
 
+  spatten_fork_n2 u_line_fork (
+    .clk_i        (clk_i),
+    .rst_ni       (rst_ni),
+    .in_valid_i   (spill_out_valid),
+    .in_ready_o   (line_fork_in_ready),
+    .out0_valid_o (line_fork_out0_valid),
+    .out0_ready_i (line_fork_out0_ready),
+    .out1_valid_o (line_fork_out1_valid),
+    .out1_ready_i (line_fork_out1_ready)
+  );
+
   wire dropped_done_part0 = dropped_valid_i & dropped_ready & dropped_last_i;
 
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
-      line_done_q <= 1'b0;
-      home_done_q <= 1'b0;
       dropped_done_q <= 1'b0;
     end else begin
-      if (spill_out_valid) begin
-        line_done_q <= line_done & !both;
-        home_done_q <= home_done & !both;
-      end
       if (accept | dropped_done_part0) dropped_done_q <= dropped_done_part0;
     end
   end

@@ -1,10 +1,10 @@
 //! What heads add to their importance: the magnitudes of their outputs in a common unit.
 
+use super::wide_product::{self, wide_product};
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::credits::Credits;
 use crate::cells::delay::{delay, delay_flag};
 use crate::cells::fifo::Fifo;
-use crate::cells::multiplier::Multiplier;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream, Ty};
 use crate::numerics::{
     HEAD_SCALE_MANTISSA_BITS, HEAD_SCALE_SHIFT_BITS, HEAD_SCORE_BITS, MAGNITUDE_BITS, value_bits,
@@ -40,14 +40,6 @@ impl HeadMagnitude {
 
     fn tree(&self) -> AdderTree {
         AdderTree::total(self.output_lanes, Ty::unsigned(self.output_bits), 2)
-    }
-
-    fn multiplier() -> Multiplier {
-        Multiplier {
-            a_bits: MAGNITUDE_BITS / 2 + 1,
-            b: Ty::unsigned(HEAD_SCALE_MANTISSA_BITS),
-            stages: 3,
-        }
     }
 
     /// Fields of the `word` channel.
@@ -91,29 +83,9 @@ impl HeadMagnitude {
         magnitude: Sig<'m>,
         [mantissa, shift]: [Sig<'m>; 2],
     ) -> Sig<'m> {
-        let half = MAGNITUDE_BITS / 2;
-        let multiplier = Self::multiplier();
-        let products = ["low", "high"].map(|name| {
-            let at = if name == "low" { 0 } else { half };
-            let part = m.cat(&[m.lit(0, 1), magnitude.slice(at, half)]).as_signed();
-            let product = m
-                .instance(&format!("u_{name}_product"), &multiplier)
-                .input("a", part)
-                .input("b", mantissa)
-                .output("product");
-            m.unused(&format!("{name}_sign"), product.msb(), "never negative");
-            product.truncate(product.width() - 1).as_unsigned()
-        });
-        let bits = MAGNITUDE_BITS + HEAD_SCALE_MANTISSA_BITS;
-        let [low, high] = products.map(|product| product.extend(bits + 1 - half));
-        net!(m, low = low);
-        let carried = low.slice(half, bits + 1 - 2 * half).extend(high.width());
-        reg!(m, upper_q = high.wrapping_add(carried));
-        reg!(m, lower_q = low.slice(0, half));
-        m.unused("upper_high", upper_q.msb(), "the product has no more bits");
-        let product = m.cat(&[upper_q.slice(0, bits - half), *lower_q, m.lit(0, 1)]);
+        let product = m.cat(&[wide_product(m, magnitude, mantissa), m.lit(0, 1)]);
         net!(m, product = product, "with a place for the half");
-        let amount = delay(m, "amount", shift, multiplier.latency() + 1);
+        let amount = delay(m, "amount", shift, wide_product::LATENCY);
         reg!(m, shifted_q = product.shift_right_by(amount));
         let one = m.lit(1, shifted_q.width());
         net!(m, rounded = shifted_q.wrapping_add(one));
@@ -129,7 +101,7 @@ impl HeadMagnitude {
 
     /// Cycles from a head's magnitude to its increment.
     fn increment_latency() -> usize {
-        Self::multiplier().latency() + 3
+        wide_product::LATENCY + 2
     }
 }
 

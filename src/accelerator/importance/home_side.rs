@@ -2,16 +2,16 @@
 
 use super::home::Home;
 use super::rescale::Rescale;
-use super::score_set::ScoreSet;
+use super::score_set::{ScoreSet, Stage};
 use crate::cells::delay::delay;
+use crate::cells::fork::Fork;
 use crate::hdl::{Builder, Instance, Reg, Sig, Stream, StreamOut, Wire};
-use crate::{net, reg};
+use crate::net;
 
 /// Scores that the elements of a line start from.
 #[derive(Clone, Copy)]
 pub(super) struct Loaded<'m> {
-    pub valid: Sig<'m>,
-    pub line: Sig<'m>,
+    pub at: Stage<'m>,
     pub scores: Sig<'m>,
 }
 
@@ -65,8 +65,7 @@ impl<'m> HomeSide<'m> {
         &self,
         m: &'m Builder,
         set: &ScoreSet,
-        start: Sig<'m>,
-        line: Sig<'m>,
+        start: Stage<'m>,
         payloads: &[Sig<'m>],
     ) -> Loaded<'m> {
         m.section("the scores that they had at home");
@@ -75,7 +74,7 @@ impl<'m> HomeSide<'m> {
             .map(|payload| payload.slice(0, set.id_bits()))
             .collect();
         self.memory
-            .input("read", start)
+            .input("read", start.valid)
             .input("read_id", m.pack(&ids));
         let bits = set.count_bits().max(set.id_bits());
         let known: Vec<_> = ids
@@ -103,22 +102,10 @@ impl<'m> HomeSide<'m> {
                 m.cat(&[m.lit(0, 1), score])
             })
             .collect();
-        let mut valid = start;
-        let mut line = line;
-        let mut on_the_way = Vec::new();
-        for stage in 1..=latency {
-            let flag = m.register(&format!("load{stage}_q"), 1, Some(0), "");
-            flag.next(valid);
-            valid = *flag;
-            on_the_way.push(valid);
-            let at = m.register(&format!("load_line{stage}_q"), line.ty(), None, "");
-            at.next(line);
-            line = *at;
-        }
-        self.loading.drive(m.pack(&on_the_way).any());
+        let stages = start.and_after(m, "load_", latency);
+        self.loading.drive(Stage::any_valid(m, &stages[1..]));
         Loaded {
-            valid,
-            line,
+            at: stages[latency],
             scores: m.pack(&scores),
         }
     }
@@ -136,14 +123,12 @@ impl<'m> HomeSide<'m> {
         m.section("home: all scores, or those of the elements that do not stay");
         let dropped = m.stream_in("dropped", &set.dropped_fields());
         let home_ready = m.wire("home_ready", 1, "");
-        reg!(m, line_done_q: 1, reset = 0, "the line has been handed out");
-        reg!(m, home_done_q: 1, reset = 0, "the line is home");
-        net!(m, line_done = *line_done_q | line.ready);
-        net!(m, home_done = *home_done_q | *home_ready | !self.store);
-        net!(m, both = line_done & home_done);
-        line_done_q.next_when(out.valid, line_done & !both);
-        home_done_q.next_when(out.valid, home_done & !both);
+        let u_fork = m.instance("u_line_fork", &Fork { branches: 2 });
+        u_fork.input("in_valid", out.valid);
+        let both = u_fork.output("in_ready");
         out.ready.drive(both);
+        let [to_line, to_home] = ["out0", "out1"].map(|branch| u_fork.stream(branch));
+        to_home.ready.drive(*home_ready | !self.store);
 
         let elements = dropped.data().lanes(set.element_bits()).to_vec();
         let elements: Vec<_> = (0..set.lanes)
@@ -183,8 +168,7 @@ impl<'m> HomeSide<'m> {
             m,
             drops = dropped.valid & dropped.field("dropped").any() & !self.store
         );
-        let stores = out.valid & !*home_done_q;
-        let valid = self.store.select(stores, drops);
+        let valid = self.store.select(to_home.valid, drops);
         let fields = [
             ("data", self.store.select(out.data(), m.pack(&scores))),
             ("id", self.store.select(m.pack(&all_ids), m.pack(&ids))),
@@ -206,7 +190,8 @@ impl<'m> HomeSide<'m> {
         self.dropped_done_q.next_when(self.accept | ends, ends);
 
         let fields = ["data", "payload", "live", "last"].map(|name| (name, out.field(name)));
-        line.drive(out.valid & !*line_done_q, &fields);
+        to_line.ready.drive(line.ready);
+        line.drive(to_line.valid, &fields);
         out.valid & both & out.field("last")
     }
 }

@@ -9,6 +9,7 @@ mod rescale;
 mod rtl;
 mod score_contexts;
 mod score_set;
+mod wide_product;
 
 pub use head_magnitude::HeadMagnitude;
 pub use home::Home;

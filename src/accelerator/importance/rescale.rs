@@ -1,7 +1,7 @@
 //! Rescaling of a stored score: old importance counts less than new.
 
-use crate::cells::multiplier::Multiplier;
-use crate::hdl::{About, Block, Builder, Ty};
+use super::wide_product::{self, wide_product};
+use crate::hdl::{About, Block, Builder};
 use crate::numerics::{RESCALE_BITS, RESCALE_FRACTION_BITS};
 use crate::{net, reg};
 
@@ -16,17 +16,9 @@ pub struct Rescale {
 }
 
 impl Rescale {
-    fn multiplier(&self) -> Multiplier {
-        Multiplier {
-            a_bits: self.score_bits / 2 + 1,
-            b: Ty::unsigned(RESCALE_BITS),
-            stages: 3,
-        }
-    }
-
     /// Cycles from a score to the rescaled one.
     pub fn latency(&self) -> usize {
-        self.multiplier().latency() + 2
+        wide_product::LATENCY + 1
     }
 }
 
@@ -49,30 +41,13 @@ impl Block for Rescale {
     }
 
     fn build(&self, m: &Builder) {
-        let (bits, half) = (self.score_bits, self.score_bits / 2);
+        let bits = self.score_bits;
         let score = m.input("score", bits, "");
         let factor = m.input("factor", RESCALE_BITS, "at most 2^15, which is 1; steady");
         let out = m.output("rescaled", bits, "");
 
-        m.section("products of the halves");
-        let [low, high] = [("low", 0), ("high", half)].map(|(name, at)| {
-            let part = m.cat(&[m.lit(0, 1), score.slice(at, half)]).as_signed();
-            let product = m
-                .instance(&format!("u_{name}_product"), &self.multiplier())
-                .input("a", part)
-                .input("b", factor)
-                .output("product");
-            m.unused(&format!("{name}_sign"), product.msb(), "never negative");
-            let product = product.truncate(product.width() - 1).as_unsigned();
-            m.net(&format!("{name}_product"), product, "")
-        });
-
-        m.section("their sum, and the half that rounds");
-        let wide = bits + RESCALE_BITS;
-        let carried = low.slice(half, low.width() - half).extend(wide - half);
-        reg!(m, upper_q = high.extend(wide - half).wrapping_add(carried));
-        reg!(m, lower_q = low.slice(0, half));
-        net!(m, product = m.cat(&[*upper_q, *lower_q]));
+        m.section("product, and the half that rounds");
+        net!(m, product = wide_product(m, score, factor));
         let kept = product.slice(RESCALE_FRACTION_BITS - 1, bits + 1);
         let one = m.lit(1, bits + 1);
         m.unused(
@@ -83,7 +58,7 @@ impl Block for Rescale {
         let above = RESCALE_FRACTION_BITS + bits;
         m.unused(
             "product_high",
-            product.slice(above, wide - above),
+            product.slice(above, product.width() - above),
             "zero: the factor is at most 1",
         );
         net!(m, rounded = kept.wrapping_add(one));

@@ -291,7 +291,8 @@ impl Block for Importance {
         net!(m, skip = waiting.valid & !of("select"));
         let queue_ready = m.wire("order_ready", 1, "");
         let u_top_k = m.instance("u_top_k", &self.top_k());
-        net!(m, ask = wanted & !*asked_q & *queue_ready);
+        let dropped_room = m.wire("dropped_order_room", 1, "");
+        net!(m, ask = wanted & !*asked_q & *queue_ready & *dropped_room);
         let selection_ready = m.wire("selection_ready", 1, "");
         net!(m, asks = ask & *selection_ready);
         let fields = vec![
@@ -348,7 +349,9 @@ impl Block for Importance {
             out.drive(on.valid, &[("id", ids), ("count", count), ("last", last)]);
             on.ready.drive(out.ready);
         }
-        self.send_home(m, u_top_k, (asks, *heads_turn_q), tokens);
+        let fields = vec![("head".to_owned(), *heads_turn_q)];
+        let selections = Stream::new(asks, dropped_room, fields);
+        self.send_home(m, u_top_k, selections, tokens);
         net!(m, survivors_ready = m.pack(&ready).any());
         survivors.ready.drive(survivors_ready);
         order
@@ -451,20 +454,12 @@ impl Importance {
         &self,
         m: &'m Builder,
         u_top_k: Instance<'m>,
-        (asks, heads): (Sig<'m>, Sig<'m>),
+        selections: Stream<'m>,
         tokens: Instance<'m>,
     ) {
         m.section("those that do not stay");
-        let ready = m.wire("dropped_order_room", 1, "");
-        m.never(asks & !*ready, "the engine has more selections than places");
-        let fields = vec![("head".to_owned(), heads)];
-        let order = Stream::new(asks, ready, fields);
-        // The survivors' order has room only while this one has: dropped lines may be late, so it has more.
-        let order = m.through(
-            "u_dropped_order",
-            &Fifo::new(1, 2 * Self::SELECTIONS),
-            order,
-        );
+        let fifo = Fifo::new(selections.width(), Self::SELECTIONS);
+        let order = m.through("u_dropped_order", &fifo, selections);
         let dropped = u_top_k.stream("dropped");
         net!(m, dropped_elements = dropped.field("payload"));
         let used = self.lanes * self.top_k().out_bits();

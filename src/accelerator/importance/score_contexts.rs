@@ -2,8 +2,9 @@
 
 use super::score_set::ScoreSet;
 use crate::cells::fifo::Fifo;
+use crate::cells::fork::Fork;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
-use crate::{net, reg};
+use crate::net;
 
 /// Jobs name one of two score sets (contexts), for two sequences in turn; everything else follows the jobs in their order.
 ///
@@ -163,16 +164,15 @@ impl Block for ScoreContexts {
             offered = reads.valid & second.select(lines[1].valid, lines[0].valid)
         );
         let (to_line, to_score) = (reads.field("select"), reads.field("report"));
-        reg!(m, line_done_q: 1, reset = 0, "the selection has taken the line");
-        reg!(m, score_done_q: 1, reset = 0, "`score` has");
-        net!(m, line_done = *line_done_q | line.ready | !to_line);
-        net!(m, score_done = *score_done_q | score.ready | !to_score);
-        net!(m, done = line_done & score_done);
-        line_done_q.next_when(offered, line_done & !done);
-        score_done_q.next_when(offered, score_done & !done);
+        let u_fork = m.instance("u_line_fork", &Fork { branches: 2 });
+        u_fork.input("in_valid", offered);
+        let done = u_fork.output("in_ready");
         let fields = ["data", "payload", "live", "last"].map(|name| (name, choose(name)));
-        line.drive(offered & to_line & !*line_done_q, &fields);
-        score.drive(offered & to_score & !*score_done_q, &fields);
+        for (branch, out, wanted) in [("out0", line, to_line), ("out1", score, to_score)] {
+            let branch = u_fork.stream(branch);
+            branch.ready.drive(out.ready | !wanted);
+            out.drive(branch.valid & wanted, &fields);
+        }
         lines[0].ready.drive(reads.valid & done & !second);
         lines[1].ready.drive(reads.valid & done & second);
         reads.ready.drive(offered & done & choose("last"));

@@ -42,14 +42,37 @@ const KEEP: u64 = 5;
 const LOAD: u64 = 6;
 const SETTLE: u64 = 7;
 
-/// A line of increments on its way through the adder.
+/// A line on its way to the scores.
 #[derive(Clone, Copy)]
-struct Stage<'m> {
-    valid: Sig<'m>,
-    line: Sig<'m>,
+pub(super) struct Stage<'m> {
+    pub valid: Sig<'m>,
+    pub line: Sig<'m>,
 }
 
 impl<'m> Stage<'m> {
+    /// This stage and the `count` after it, registers `<prefix>valid<k>_q` and `<prefix>line<k>_q`: stage k is k cycles later.
+    pub fn and_after(self, m: &'m Builder, prefix: &str, count: usize) -> Vec<Self> {
+        let mut stages = vec![self];
+        for k in 1..=count {
+            let before = stages[k - 1];
+            let valid = m.register(&format!("{prefix}valid{k}_q"), 1, Some(0), "");
+            valid.next(before.valid);
+            let line = m.register(&format!("{prefix}line{k}_q"), before.line.ty(), None, "");
+            line.next(before.line);
+            stages.push(Stage {
+                valid: *valid,
+                line: *line,
+            });
+        }
+        stages
+    }
+
+    /// Whether any of some stages holds a line.
+    pub fn any_valid(m: &'m Builder, stages: &[Self]) -> Sig<'m> {
+        let valid: Vec<_> = stages.iter().map(|stage| stage.valid).collect();
+        m.pack(&valid).any()
+    }
+
     /// Whether both stages hold increments of one line.
     fn meets(self, older: Stage<'m>) -> Sig<'m> {
         older.valid & self.line.equals(older.line)
@@ -312,9 +335,11 @@ impl Block for ScoreSet {
                 m.net(&format!("started{k}"), m.cat(&[pin.data().bit(k), id]), "")
             })
             .collect();
-        let loaded = home
-            .as_ref()
-            .map(|home| home.load(m, self, start, *walk_line_q, &started));
+        let walk = Stage {
+            valid: start,
+            line: *walk_line_q,
+        };
+        let loaded = home.as_ref().map(|home| home.load(m, self, walk, &started));
         let started = m.pack(&started);
 
         m.section("increments: which scores they meet");
@@ -325,7 +350,11 @@ impl Block for ScoreSet {
         let following = add_line_q.wrapping_add(one_line);
         add_line_q.next_when(enter, row_end.select(first_line, following));
         net!(m, add_end = enter & increment.field("end"));
-        let stages = self.stages(m, enter, *add_line_q);
+        let entry = Stage {
+            valid: enter,
+            line: *add_line_q,
+        };
+        let stages = entry.and_after(m, "", Self::ADD_LATENCY + 1);
 
         m.section("survivors of the selection take the places of all");
         // The last of them wait until the last line has been taken from `line`.
@@ -363,15 +392,14 @@ impl Block for ScoreSet {
         // One address is not read and written in one cycle: these increments take the sum that is being written.
         net!(m, add_read = enter & !stages[0].meets(stages[4]));
         let first = loaded.unwrap_or(Loaded {
-            valid: start,
-            line: *walk_line_q,
+            at: walk,
             scores: m.pack(&vec![m.lit(0, self.stored_bits()); lanes]),
         });
-        let set_line = first.valid.select(first.line, *keep_line_q);
-        let set_scores = first.valid.select(first.scores, m.pack(&kept_scores));
+        let set_line = first.at.valid.select(first.at.line, *keep_line_q);
+        let set_scores = first.at.valid.select(first.scores, m.pack(&kept_scores));
         let u_scores = m.instance("u_scores", &self.scores());
         u_scores
-            .input("write_enable", first.valid | add_write | keep_write)
+            .input("write_enable", first.at.valid | add_write | keep_write)
             .input("write_address", add_write.select(stages[4].line, set_line))
             .input("write_data", add_write.select(*sums, set_scores))
             .input("read_enable", add_read | *fetch)
@@ -404,8 +432,7 @@ impl Block for ScoreSet {
         net!(m, base = one_ago_q.select(*sums, *operand_q));
         let increments = delay(m, "increments", increment.data(), 3);
         sums.next(self.sum(m, base, increments));
-        let on_the_way: Vec<_> = stages[1..=4].iter().map(|stage| stage.valid).collect();
-        net!(m, adding = m.pack(&on_the_way).any());
+        net!(m, adding = Stage::any_valid(m, &stages[1..=4]));
 
         m.section("lines out");
         let out = self.handed_out(m, *fetch, (walk_live, walk_last), (u_scores, u_payloads));
@@ -463,23 +490,6 @@ struct HandedOut<'m> {
 }
 
 impl ScoreSet {
-    /// The increments' lines: stage k is k cycles after their entry.
-    fn stages<'m>(&self, m: &'m Builder, enter: Sig<'m>, line: Sig<'m>) -> Vec<Stage<'m>> {
-        let mut stages = vec![Stage { valid: enter, line }];
-        for k in 1..=Self::ADD_LATENCY + 1 {
-            let before = stages[k - 1];
-            let valid = m.register(&format!("valid{k}_q"), 1, Some(0), "");
-            valid.next(before.valid);
-            let line = m.register(&format!("line{k}_q"), self.line_bits(), None, "");
-            line.next(before.line);
-            stages.push(Stage {
-                valid: *valid,
-                line: *line,
-            });
-        }
-        stages
-    }
-
     /// Scores and their overflow flags after the increments. The upper half is made with and without a carry.
     fn sum<'m>(&self, m: &'m Builder, base: Sig<'m>, increments: Sig<'m>) -> Sig<'m> {
         let (bits, half) = (self.score_bits, self.score_bits / 2);
