@@ -1,18 +1,15 @@
 //! The float engine: float64 attention of the model's own floats, on no hardware.
 
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs, SelectionError};
-use crate::accelerator::top_k::golden::TooManyPins;
-use crate::golden::cascade::{CascadeResult, Live, gather};
+use crate::golden::cascade::{Cascade, CascadeResult};
 use crate::golden::float64::{FloatRow, largest, live_float_rows, outputs};
 
 /// Float64 attention; takes layers of any size. Selects by the importance of the floats, which may differ from that of
 /// the integers where two scores are nearly alike.
 #[derive(Clone, Debug, Default)]
 pub struct FloatEngine {
-    /// Sums of probabilities, in live order.
-    tokens: Vec<f64>,
-    /// Sums of magnitudes, in live order.
-    heads: Vec<f64>,
+    /// Sums of probabilities, and of magnitudes.
+    cascade: Cascade<f64>,
 }
 
 impl Engine for FloatEngine {
@@ -22,10 +19,7 @@ impl Engine for FloatEngine {
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerAttention, EngineError> {
         let live = layer.live;
-        if layer.step.first {
-            self.tokens = vec![0.0; live.tokens.len()];
-            self.heads = vec![0.0; live.heads.len()];
-        }
+        self.cascade.begin(live, layer.step.first);
         let mut values = Vec::with_capacity(live.heads.len());
         for (position, &head) in live.heads.iter().enumerate() {
             let place = (layer.index, head);
@@ -46,37 +40,21 @@ impl FloatEngine {
     /// Adds what the rows of a head give to its and the tokens' importance.
     fn add_head(&mut self, head: usize, rows: &[FloatRow]) {
         for row in rows {
-            for (score, probability) in self.tokens.iter_mut().zip(&row.probabilities) {
+            for (score, probability) in self.cascade.tokens.iter_mut().zip(&row.probabilities) {
                 *score += probability;
             }
         }
         let elements = rows.iter().flat_map(|row| &row.outputs);
-        self.heads[head] += elements.map(|output| output.abs()).sum::<f64>();
+        self.cascade.heads[head] += elements.map(|output| output.abs()).sum::<f64>();
     }
 
     /// Selects by the importance so far and keeps that of what stays.
     fn select(&mut self, layer: &Layer<'_>) -> Result<CascadeResult<f64>, SelectionError> {
         let (live, step) = (layer.live, layer.step);
-        let (pinned, k) = (step.pinned.len(), step.keep_tokens);
-        if pinned > k {
-            return Err(TooManyPins { pinned, k }.into());
-        }
+        step.check_pins()?;
         let is_pinned = |position: usize| step.pinned.contains(&live.tokens[position]);
-        let tokens = largest(&self.tokens, k, is_pinned);
-        let heads = largest(&self.heads, step.keep_heads, |_| false);
-        let next = Live {
-            tokens: gather(&live.tokens, &tokens),
-            heads: gather(&live.heads, &heads),
-        };
-        let left = FloatEngine {
-            tokens: gather(&self.tokens, &tokens),
-            heads: gather(&self.heads, &heads),
-        };
-        let scores = std::mem::replace(self, left);
-        Ok(CascadeResult {
-            token_scores: scores.tokens,
-            head_scores: scores.heads,
-            next,
-        })
+        let tokens = largest(&self.cascade.tokens, step.keep_tokens, is_pinned);
+        let heads = largest(&self.cascade.heads, step.keep_heads, |_| false);
+        Ok(self.cascade.keep(live, &tokens, &heads))
     }
 }

@@ -4,7 +4,7 @@ use super::error::check_selection;
 use super::streams::{CoreFields, CoreJob, LayerStreams};
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs, SelectionError};
 use crate::accelerator::top::AttentionCore;
-use crate::accelerator::top_k::golden::{Part, TooManyPins};
+use crate::accelerator::top_k::golden::Part;
 use crate::config::Config;
 use crate::cosim::{Bench, Design, Field, SinkId, SourceId, Tracing, Verilator};
 use crate::golden::cascade::{CascadeResult, Live};
@@ -259,13 +259,9 @@ impl Engine for RtlEngine {
     ) -> Result<LayerAttention, EngineError> {
         let (live, step) = (layer.live, layer.step);
         check_selection(&self.core, step.keep_tokens)?;
+        step.check_pins().map_err(SelectionError::Pins)?;
         let parts = step.token_parts(live);
         let pinned: Vec<bool> = parts.iter().map(|&part| part == Part::Pinned).collect();
-        let pins = pinned.iter().filter(|&&pinned| pinned).count();
-        if pins > step.keep_tokens {
-            let k = step.keep_tokens;
-            return Err(SelectionError::Pins(TooManyPins { pinned: pins, k }).into());
-        }
         let job = CoreJob {
             zero: step.first,
             report: true,

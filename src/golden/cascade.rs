@@ -59,6 +59,18 @@ impl CascadeStep {
         self.keep_tokens < live.tokens.len() || self.keep_heads < live.heads.len()
     }
 
+    /// Checks that no more tokens are pinned than may stay.
+    ///
+    /// # Errors
+    /// [`TooManyPins`] otherwise.
+    pub fn check_pins(&self) -> Result<(), TooManyPins> {
+        let (pinned, k) = (self.pinned.len(), self.keep_tokens);
+        match pinned > k {
+            true => Err(TooManyPins { pinned, k }),
+            false => Ok(()),
+        }
+    }
+
     /// How the live tokens take part in the selection.
     pub fn token_parts(&self, live: &Live) -> Vec<Part> {
         let part = |token| match self.pinned.contains(token) {
@@ -80,24 +92,25 @@ pub struct CascadeResult<S = i64> {
     pub next: Live,
 }
 
-/// The importance scores of a job, in live order: what the accelerator holds from layer to layer.
+/// The importance scores of a job, in live order: what the accelerator holds from layer to layer. `S` is the type of a
+/// score.
 #[derive(Clone, Debug, Default)]
-pub struct Cascade {
-    /// u36, in steps of 2^-16 of a probability.
-    tokens: Vec<i64>,
-    /// u40, in the unit of the head scales.
-    heads: Vec<i64>,
+pub struct Cascade<S = i64> {
+    /// Of integers: u36, in steps of 2^-16 of a probability.
+    pub tokens: Vec<S>,
+    /// Of integers: u40, in the unit of the head scales.
+    pub heads: Vec<S>,
 }
 
-impl Cascade {
+impl<S: Clone + Default> Cascade<S> {
     /// Begins a layer in which `live` takes part: zeroes the scores at the first one of a job.
     ///
     /// # Panics
     /// When another number of tokens or heads was left by the layer before.
     pub fn begin(&mut self, live: &Live, first: bool) {
         if first {
-            self.tokens = vec![0; live.tokens.len()];
-            self.heads = vec![0; live.heads.len()];
+            self.tokens = vec![S::default(); live.tokens.len()];
+            self.heads = vec![S::default(); live.heads.len()];
         }
         assert_eq!(
             (self.tokens.len(), self.heads.len()),
@@ -106,6 +119,29 @@ impl Cascade {
         );
     }
 
+    /// Ends a layer: keeps the scores of the tokens and heads at these positions among the live ones.
+    ///
+    /// # Panics
+    /// When a position lies beyond the live ones.
+    pub fn keep(&mut self, live: &Live, tokens: &[usize], heads: &[usize]) -> CascadeResult<S> {
+        let next = Live {
+            tokens: gather(&live.tokens, tokens),
+            heads: gather(&live.heads, heads),
+        };
+        let left = Cascade {
+            tokens: gather(&self.tokens, tokens),
+            heads: gather(&self.heads, heads),
+        };
+        let scores = std::mem::replace(self, left);
+        CascadeResult {
+            token_scores: scores.tokens,
+            head_scores: scores.heads,
+            next,
+        }
+    }
+}
+
+impl Cascade {
     /// Adds what the rows of the head at `position` among the live ones give to its and the tokens' scores.
     ///
     /// # Panics
@@ -135,20 +171,7 @@ impl Cascade {
         let tokens = kept(&self.tokens, &step.token_parts(live), step.keep_tokens)?;
         let ranked = vec![Part::Ranked; live.heads.len()];
         let heads = kept(&self.heads, &ranked, step.keep_heads)?;
-        let next = Live {
-            tokens: gather(&live.tokens, &tokens),
-            heads: gather(&live.heads, &heads),
-        };
-        let left = Cascade {
-            tokens: gather(&self.tokens, &tokens),
-            heads: gather(&self.heads, &heads),
-        };
-        let scores = std::mem::replace(self, left);
-        Ok(CascadeResult {
-            token_scores: scores.tokens,
-            head_scores: scores.heads,
-            next,
-        })
+        Ok(self.keep(live, &tokens, &heads))
     }
 }
 
@@ -233,7 +256,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "differ in number")]
     fn scores_of_another_layer_are_not_taken() {
-        let mut cascade = Cascade::default();
+        let mut cascade = Cascade::<i64>::default();
         cascade.begin(&Live::all(4, 2), true);
         cascade.begin(&Live::all(3, 2), false);
     }

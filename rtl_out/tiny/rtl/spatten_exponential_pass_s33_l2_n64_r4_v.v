@@ -5,7 +5,7 @@
 //
 // score -> u_exponent -> u_exponential_ring -> exponential
 //                     '-> u_ranked_ring -> ranked, of rows that prune
-//                     '-> u_row_sum -> u_reciprocal -> u_row_fifo -> row
+//                     '-> u_row_sum -> u_row_reciprocal -> u_row_fifo -> row
 //
 // Parameters:
 //   score_bits         33
@@ -240,22 +240,22 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
   // ---- sum of the row and its reciprocal ---------------------------------------
   wire row_sum_valid;
   wire [27:0] row_sum_sum;
-  wire reciprocal_valid;
-  wire reciprocal_ready;
+  wire row_reciprocal_valid;
+  wire row_place;
 
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
-    if (reciprocal_valid & !reciprocal_ready) begin
+    if (row_reciprocal_valid & !row_place) begin
       $display("%m: a reciprocal found no place");
       $stop;
     end
   end
 `endif
 
-  wire [17:0] reciprocal_r;
-  wire [4:0] reciprocal_k;
+  wire [17:0] row_reciprocal_r;
+  wire [4:0] row_reciprocal_k;
   wire row_fifo_in_ready;
-  assign reciprocal_ready = row_fifo_in_ready;
+  assign row_place = row_fifo_in_ready;
   wire [22:0] row_fifo_out_data;
   wire row_fifo_out_ready;
   wire row_fifo_out_valid;
@@ -274,22 +274,22 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
     .sum_o   (row_sum_sum)
   );
 
-  spatten_reciprocal u_reciprocal (
+  spatten_reciprocal u_row_reciprocal (
     .clk_i   (clk_i),
     .rst_ni  (rst_ni),
     .valid_i (row_sum_valid),
     .sum_i   (row_sum_sum),
-    .valid_o (reciprocal_valid),
-    .r_o     (reciprocal_r),
-    .k_o     (reciprocal_k)
+    .valid_o (row_reciprocal_valid),
+    .r_o     (row_reciprocal_r),
+    .k_o     (row_reciprocal_k)
   );
 
   spatten_fifo_w23_d4 u_row_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
-    .in_valid_i  (reciprocal_valid),
+    .in_valid_i  (row_reciprocal_valid),
     .in_ready_o  (row_fifo_in_ready),
-    .in_data_i   ({reciprocal_r, reciprocal_k}),
+    .in_data_i   ({row_reciprocal_r, row_reciprocal_k}),
     .out_valid_o (row_fifo_out_valid),
     .out_ready_i (row_fifo_out_ready),
     .out_data_o  (row_fifo_out_data)

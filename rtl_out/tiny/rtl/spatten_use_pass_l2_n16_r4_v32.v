@@ -435,7 +435,7 @@ module spatten_use_pass_l2_n16_r4_v32 (
 `ifndef SYNTHESIS
   always @(posedge clk_i) begin
     if (kept_reciprocal_valid & !kept_place) begin
-      $display("%m: a kept sum's reciprocal found no place");
+      $display("%m: a reciprocal found no place");
       $stop;
     end
   end

@@ -199,7 +199,7 @@ impl Block for ExponentialPass {
                  wait in the exponential ring while their sum S and its reciprocal are made.\n\
                  \n\
                  score -> u_exponent -> u_exponential_ring -> exponential\n\
-                 {ranked}\x20                   '-> u_row_sum -> u_reciprocal -> u_row_fifo -> row"
+                 {ranked}\x20                   '-> u_row_sum -> u_row_reciprocal -> u_row_fifo -> row"
             ),
             parameters: vec![
                 ("score_bits", self.formats.score_bits().to_string()),
@@ -300,25 +300,10 @@ impl Block for ExponentialPass {
         }
 
         m.section("sum of the row and its reciprocal");
-        let u_row_sum = m.instance("u_row_sum", &self.row_sum());
-        u_row_sum
-            .input("e", exponentials)
-            .input("valid", e_valid)
-            .input("last", e_last);
-        let u_reciprocal = m.instance("u_reciprocal", &Reciprocal);
-        u_reciprocal
-            .input("valid", u_row_sum.output("valid"))
-            .input("sum", u_row_sum.output("sum"));
-        let done = u_reciprocal.output("valid");
-        let done_ready = m.wire("reciprocal_ready", 1, "");
-        m.never(done & !done_ready, "a reciprocal found no place");
-        let fields = vec![
-            ("r".into(), u_reciprocal.output("r")),
-            ("k".into(), u_reciprocal.output("k")),
-        ];
-        let done = Stream::new(done, done_ready, fields);
-        let row_fifo = Fifo::new(done.width(), self.rows_in_flight);
-        let done = m.through("u_row_fifo", &row_fifo, done);
+        let line = (exponentials, e_valid, e_last);
+        let done = self
+            .row_sum()
+            .reciprocals(m, "row", line, self.rows_in_flight);
         rows.count(row_end, done.valid & row.ready);
         row.connect(done);
     }

@@ -2,7 +2,9 @@
 
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::delay::{delay, delay_flag};
-use crate::hdl::{About, Block, Builder, Ty};
+use crate::cells::fifo::Fifo;
+use crate::cells::reciprocal::Reciprocal;
+use crate::hdl::{About, Block, Builder, Sig, Stream, Ty};
 use crate::numerics::{EXPONENTIAL_BITS, SUM_BITS, WEIGHT_SHIFT};
 use crate::{net, reg};
 
@@ -108,5 +110,34 @@ impl Block for RowSum {
         );
         valid_out.drive(row_valid_q);
         sum_out.drive(m.cat(&[*high_q, *row_low_q]));
+    }
+}
+
+impl RowSum {
+    /// The reciprocals of rows' sums, waiting: `u_<name>_sum` -> `u_<name>_reciprocal` -> `u_<name>_fifo`. The caller counts
+    /// the `rows` places.
+    pub(super) fn reciprocals<'m>(
+        &self,
+        m: &'m Builder,
+        name: &str,
+        (e, valid, last): (Sig<'m>, Sig<'m>, Sig<'m>),
+        rows: usize,
+    ) -> Stream<'m> {
+        let u_sum = m.instance(&format!("u_{name}_sum"), self);
+        u_sum
+            .input("e", e)
+            .input("valid", valid)
+            .input("last", last);
+        let u_reciprocal = m.instance(&format!("u_{name}_reciprocal"), &Reciprocal);
+        u_reciprocal
+            .input("valid", u_sum.output("valid"))
+            .input("sum", u_sum.output("sum"));
+        let found = u_reciprocal.output("valid");
+        let place = m.wire(&format!("{name}_place"), 1, "");
+        m.never(found & !place, "a reciprocal found no place");
+        let fields = ["r", "k"].map(|name| (name.to_owned(), u_reciprocal.output(name)));
+        let found = Stream::new(found, place, fields.into());
+        let fifo = Fifo::new(found.width(), rows);
+        m.through(&format!("u_{name}_fifo"), &fifo, found)
     }
 }

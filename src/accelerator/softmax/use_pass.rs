@@ -451,26 +451,10 @@ impl UsePass {
         renormalises: Sig<'m>,
     ) -> Stream<'m> {
         m.section("reciprocal of the kept sum");
-        let u_kept_sum = m.instance("u_kept_sum", &RowSum { lanes: self.lanes });
-        u_kept_sum
-            .input("e", kept.e)
-            .input("valid", kept.valid & renormalises)
-            .input("last", kept.last);
-        let u_reciprocal = m.instance("u_kept_reciprocal", &Reciprocal);
-        u_reciprocal
-            .input("valid", u_kept_sum.output("valid"))
-            .input("sum", u_kept_sum.output("sum"));
-        let found = u_reciprocal.output("valid");
-        let place = m.wire("kept_place", 1, "");
-        m.never(found & !place, "a kept sum's reciprocal found no place");
-        let fields = vec![
-            ("r".into(), u_reciprocal.output("r")),
-            ("k".into(), u_reciprocal.output("k")),
-        ];
-        let found = Stream::new(found, place, fields);
+        let sum = RowSum { lanes: self.lanes };
+        let line = (kept.e, kept.valid & renormalises, kept.last);
         // The rows' credits count these places too.
-        let fifo = Fifo::new(found.width(), self.rows_in_flight);
-        let found = m.through("u_kept_fifo", &fifo, found);
+        let found = sum.reciprocals(m, "kept", line, self.rows_in_flight);
 
         m.section("one or the other, row by row");
         // The flag of the oldest of many rows is a long way from the decision that it makes.
