@@ -175,7 +175,7 @@ fn score_set_that_ignores_pins_or_keeps_ids_and_places_of_the_selection_before_i
         // The walk over the lines: its line, how many elements are left, the ids.
         ("walk_line_q <= walk_last ? ", "walk_line_q <= 1'b0 ? ", &[]),
         ("(accept | walk_last) ? ", "accept ? ", &[]),
-        ("id_q <= accept ? ", "id_q <= 1'b0 ? ", &["job", "line"]),
+        ("(id_q + 4'd2)", "(id_q + 4'd0)", &["job", "line"]),
         // Where survivors go.
         (
             "keep_line_q <= kept_last_i ? ",
