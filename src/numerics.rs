@@ -10,6 +10,8 @@ pub const KEY_LSB_BITS: usize = 4;
 pub const STORED_BITS: [usize; 5] = [4, 6, 8, 10, 12];
 /// Longest row for which the ranges below hold.
 pub const MAX_KEYS_PER_ROW: usize = 4096;
+/// Most tokens of a sequence.
+pub const MAX_TOKENS: usize = 4096;
 /// Most query heads of a layer.
 pub const MAX_HEADS: usize = 256;
 /// Bits of the scale's mantissa, normalised to [2^15, 2^16).

@@ -86,7 +86,7 @@ fn presets_lists_every_preset_on_its_line() {
 #[test]
 fn check_prints_every_parameter_and_derived_sizes() {
     let check = spatten()
-        .args(["check", "-c", "tiny", "--set", "memory.channels=3"])
+        .args(["check", "-c", "tiny", "--set", "memory.channels=4"])
         .assert()
         .success()
         .stderr("");
@@ -94,7 +94,7 @@ fn check_prints_every_parameter_and_derived_sizes() {
     for field in spatten::config::fields::FIELDS {
         assert!(text.contains(field.key), "{}", field.key);
     }
-    check.stdout(contains("peak memory bandwidth").and(contains("96")));
+    check.stdout(contains("peak memory bandwidth").and(contains("128")));
 }
 
 #[test]

@@ -83,8 +83,15 @@ pub fn valid(random: &mut impl Rng, limits: Limits) -> Config {
     config.buffers.score_lines = lines(random, config.score_lines_per_longest_row());
     config.buffers.exponential_lines = lines(random, config.score_lines_per_longest_row());
     config.buffers.weight_lines = lines(random, 16);
+    config.buffers.held_lines = lines(random, config.score_lines_per_longest_row());
+    config.buffers.key_lsb_lines = match config.arithmetic.key_bits {
+        4 => 0,
+        _ => chosen(random, &[0, 16, 21, 64]),
+    };
+    config.buffers.query_rows = about(random, 2, 256);
+    config.limits.tokens = about(random, keys, 4096);
     config.schedule.rows_in_flight = about(random, 2, 64);
-    config.memory.channels = about(random, 1, 32);
+    config.memory.channels = 1 << random.random_range(0..6);
     config.memory.address_bits = about(random, 20, 48);
     config.memory.outstanding_reads = about(random, 2, 64);
     config.memory.silence_log2 = about(random, 10, 24);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Config, Origin, Problem};
-use crate::numerics::{MAX_HEADS, MAX_KEYS_PER_ROW};
+use crate::numerics::{MAX_HEADS, MAX_KEYS_PER_ROW, MAX_TOKENS};
 
 /// Head dimensions that the hardware can be built for.
 pub const SUPPORTED_HEAD_DIMS: &[usize] = &[32, 64, 128];
@@ -188,6 +188,15 @@ pub const FIELDS: &[Field] = &[
     integer!(buffers.weight_lines, 16, 8192, default 256, "lines",
         "lines of the weight ring, softmax.lanes weights each",
         "16 already give a line per cycle; more let softmax run ahead while prob_value waits for V lines or for places of its outputs"),
+    integer!(buffers.key_lsb_lines, 0, 8192, default 64, "lines",
+        "lines of the buffer for K's LSB plane, multipliers elements of 4 bits each",
+        "0 leaves out the LSB plane and with it progressive quantization; a line is free as soon as a refined row has passed it, so the buffer covers the memory's latency, not a row"),
+    integer!(buffers.held_lines, 2, 8192, default 512, "lines",
+        "lines of the ring in which scores wait until their row is confident or refined, softmax.lanes scores each",
+        "must hold one longest row where there is an LSB plane; more lets later rows be computed while LSBs are fetched"),
+    integer!(buffers.query_rows, 2, 256, default 32, "rows",
+        "queries that are fetched ahead of their row's first score",
+        "they cover the memory's latency: a row of n lines takes n cycles; query_rows, in whole rows of four banks, x largest d x query_bits of SRAM"),
     integer!(softmax.lanes, 1, 16, default 8, "scores per cycle",
         "exponentials computed per cycle",
         "fewer than multipliers/d keys per cycle makes softmax the bottleneck at that d; each lane has its own multiplier and exponential table"),
@@ -203,6 +212,9 @@ pub const FIELDS: &[Field] = &[
     integer!(limits.keys_per_row, 1, MAX_KEYS_PER_ROW, default 1024, "keys",
         "most keys that one query row may attend to",
         "every buffer must hold a row of this length; longer sequences need a larger configuration or pruning to this length"),
+    integer!(limits.tokens, 1, MAX_TOKENS, default 4096, "tokens",
+        "tokens of a sequence, whose ids are 0 to tokens - 1: the vectors that memory holds per head",
+        "rows see keys_per_row of them at most; more make ids wider, 16 of which are scanned per cycle, and spread a head's plane further"),
     integer!(limits.heads, 1, MAX_HEADS, default 32, "heads",
         "most query heads of a layer",
         "each of the two sequences whose importance is kept has a score per head; more heads take more of that memory"),
@@ -211,7 +223,7 @@ pub const FIELDS: &[Field] = &[
         "a row is under way for some 75 cycles, so rows of n score lines follow each other without a gap when 75/n are in flight (32 from 3 lines on, 64 from 2); each takes an entry in the rows' FIFOs"),
     integer!(memory.channels, 1, 32, default 16, "channels",
         "HBM channels of 32 bytes per cycle each",
-        "so far only the derived peak bandwidth uses it; generation is bound by bandwidth, so with too few channels the arrays idle"),
+        "each has its port and read master; generation is bound by bandwidth, so with too few channels the arrays idle"),
     integer!(memory.address_bits, 20, 48, default 34, "bits",
         "width of an address of one channel, in bytes",
         "so far only the read masters use it; every layer's planes must end below 2^address_bits; wider addresses cost registers per outstanding read"),

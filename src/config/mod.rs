@@ -94,6 +94,12 @@ pub struct Buffers {
     pub exponential_lines: usize,
     /// Lines of the weight ring, `softmax.lanes` weights each.
     pub weight_lines: usize,
+    /// Lines of the buffer for K's LSB plane; 0 for hardware without it.
+    pub key_lsb_lines: usize,
+    /// Lines of the ring of scores that wait for confidence or refinement, `softmax.lanes` scores each.
+    pub held_lines: usize,
+    /// Queries fetched ahead.
+    pub query_rows: usize,
 }
 
 /// The softmax unit.
@@ -124,6 +130,8 @@ pub struct Output {
 pub struct Limits {
     /// Most keys that one query row may attend to.
     pub keys_per_row: usize,
+    /// Tokens of a sequence: ids are below it.
+    pub tokens: usize,
     /// Most query heads of a layer.
     pub heads: usize,
 }
@@ -168,6 +176,9 @@ impl Default for Config {
                 score_lines: 0,
                 exponential_lines: 0,
                 weight_lines: 0,
+                key_lsb_lines: 0,
+                held_lines: 0,
+                query_rows: 0,
             },
             softmax: Softmax {
                 lanes: 0,
@@ -177,6 +188,7 @@ impl Default for Config {
             output: Output { lanes: 0 },
             limits: Limits {
                 keys_per_row: 0,
+                tokens: 0,
                 heads: 0,
             },
             schedule: Schedule { rows_in_flight: 0 },

@@ -152,6 +152,66 @@ pub const RULES: &[Rule] = &[
             )
         },
     },
+    Rule {
+        key: "buffers.key_lsb_lines",
+        others: &[],
+        statement: "buffers.key_lsb_lines is 0 or at least 16",
+        reason: "the vectors of 16 tokens are fetched together, each of which may take a line",
+        broken: |config| {
+            let lines = config.buffers.key_lsb_lines;
+            (1..16)
+                .contains(&lines)
+                .then(|| "0 or at least 16".to_owned())
+        },
+    },
+    Rule {
+        key: "buffers.held_lines",
+        others: &[
+            "buffers.key_lsb_lines",
+            "limits.keys_per_row",
+            "softmax.lanes",
+            "array.multipliers",
+            "array.head_dims",
+        ],
+        statement: "with an LSB plane, buffers.held_lines >= limits.keys_per_row in whole K lines (every d) / softmax.lanes, rounded up",
+        reason: "the ring holds the scores of one longest row until it is known whether they need the LSBs",
+        broken: |config| {
+            let needed = config.score_lines_per_longest_row();
+            short_of(config.buffers.held_lines, needed, config)
+                .filter(|_| config.buffers.key_lsb_lines > 0)
+        },
+    },
+    Rule {
+        key: "arithmetic.key_bits",
+        others: &["buffers.key_lsb_lines"],
+        statement: "with an LSB plane, arithmetic.key_bits >= 5",
+        reason: "the refinement multiplies the unsigned 4 bits of the LSB plane on the same multipliers",
+        broken: |config| {
+            let (bits, lines) = (config.arithmetic.key_bits, config.buffers.key_lsb_lines);
+            (bits < 5 && lines > 0).then(|| "at least 5, or buffers.key_lsb_lines = 0".to_owned())
+        },
+    },
+    Rule {
+        key: "limits.tokens",
+        others: &["limits.keys_per_row"],
+        statement: "limits.tokens >= limits.keys_per_row",
+        reason: "the keys of a row are tokens of its sequence",
+        broken: |config| {
+            let keys = config.limits.keys_per_row;
+            (config.limits.tokens < keys)
+                .then(|| format!("at least {keys}, which is limits.keys_per_row"))
+        },
+    },
+    Rule {
+        key: "memory.channels",
+        others: &[],
+        statement: "memory.channels is a power of two",
+        reason: "bits of a token's id choose its channel",
+        broken: |config| {
+            let channels = config.memory.channels;
+            (!channels.is_power_of_two()).then(|| "one of 1, 2, 4, 8, 16, 32".to_owned())
+        },
+    },
 ];
 
 /// What `lines` of a K or V buffer must be if they are too few for the longest row.
