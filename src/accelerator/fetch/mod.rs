@@ -3,5 +3,7 @@
 
 pub mod model;
 pub mod read_master;
+mod rtl;
 
 pub use read_master::{ReadFault, ReadMaster};
+pub use rtl::{Class, Fetch};
