@@ -205,5 +205,6 @@ fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(core.prob_value().element()));
     blocks.push(Box::new(OutputScale { formats }));
     blocks.push(Box::new(core.prob_value()));
+    blocks.push(Box::new(core.pipeline.clone()));
     blocks.push(Box::new(core));
 }
