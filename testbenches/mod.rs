@@ -8,6 +8,7 @@ mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
 pub mod banked_fifo;
+pub mod dispatch;
 mod divider;
 mod exp2;
 pub mod exponent;
@@ -134,6 +135,7 @@ pub fn all() -> Vec<Testbench> {
         line_compactor,
         quick_select,
         top_k,
+        dispatch,
         line_ring,
         kv_buffer,
         query_key_element,

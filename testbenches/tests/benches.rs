@@ -87,6 +87,7 @@ on_presets!(
     top_k,
     lane_packer,
     lane_unpacker,
+    dispatch,
     line_ring,
     kv_buffer,
     query_key_element,

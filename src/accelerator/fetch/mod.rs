@@ -10,4 +10,4 @@ mod rtl;
 pub use format::VectorFormat;
 pub use placement::Placement;
 pub use read_master::{ReadFault, ReadMaster};
-pub use rtl::{Class, Fetch};
+pub use rtl::{Class, FORMAT_BITS, Fetch, LSB_BITS};
