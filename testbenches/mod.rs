@@ -8,6 +8,7 @@ mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
 pub mod banked_fifo;
+pub mod bitwidth_converter;
 pub mod dispatch;
 mod divider;
 mod exp2;
@@ -135,6 +136,7 @@ pub fn all() -> Vec<Testbench> {
         line_compactor,
         quick_select,
         top_k,
+        bitwidth_converter,
         dispatch,
         line_ring,
         kv_buffer,

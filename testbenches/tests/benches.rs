@@ -87,6 +87,7 @@ on_presets!(
     top_k,
     lane_packer,
     lane_unpacker,
+    bitwidth_converter,
     dispatch,
     line_ring,
     kv_buffer,

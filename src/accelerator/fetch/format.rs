@@ -63,6 +63,20 @@ impl VectorFormat {
         }
     }
 
+    /// Name in Verilog and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            VectorFormat::Bits4 => "bits4",
+            VectorFormat::Bits8 => "bits8",
+            VectorFormat::Bits12 => "bits12",
+            VectorFormat::Bits6A => "bits6a",
+            VectorFormat::Bits6B => "bits6b",
+            VectorFormat::Bits10A => "bits10a",
+            VectorFormat::Bits10B => "bits10b",
+            VectorFormat::Bits16 => "bits16",
+        }
+    }
+
     /// Whether two heads share the place of a vector.
     pub fn is_paired(self) -> bool {
         matches!(self.bits(), 6 | 10)
@@ -102,7 +116,7 @@ impl VectorFormat {
 
     /// Places of the elements' parts: bits of the part from the most significant to the least, and the first byte of its
     /// plane.
-    fn planes(self, head_dim: usize) -> Vec<(usize, usize)> {
+    pub(super) fn planes(self, head_dim: usize) -> Vec<(usize, usize)> {
         let plane = head_dim / 2;
         let (first, end) = self.bytes(head_dim);
         let nibbles = self.bits() / 4;

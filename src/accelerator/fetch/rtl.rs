@@ -1,5 +1,6 @@
 //! The fetcher: lists of tokens and jobs in, lines of K, of its LSB plane, of V, and queries out.
 
+use super::bitwidth_converter::BitwidthConverter;
 use super::read_master::{BEAT_BYTES, ReadMaster};
 use crate::accelerator::kv_buffer::{LineColumn, LineRing};
 use crate::accelerator::shape::ArrayShape;
@@ -256,6 +257,15 @@ impl Fetch {
             burst_beats: self.shape.max_dim() * 16 / (8 * BEAT_BYTES),
             tag_bits: 1,
             timeout: self.timeout,
+        }
+    }
+
+    /// What widens the elements of a vector.
+    pub fn converter(&self) -> BitwidthConverter {
+        let widest = self.element_bits.into_iter().max();
+        BitwidthConverter {
+            shape: self.shape.clone(),
+            element_bits: widest.map_or(LSB_BITS, |bits| bits.max(LSB_BITS)),
         }
     }
 
