@@ -3,7 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::control::Dispatch;
-use crate::accelerator::fetch::{Fetch, ReadMaster};
+use crate::accelerator::fetch::{Fetch, FillCrossbar, FillSlot, ReadMaster};
 use crate::accelerator::importance::Probability;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
@@ -142,6 +142,10 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     vec![
         Box::new(ReadMaster::new(config)),
         Box::new(Fetch::new(config).converter()),
+        Box::new(FillSlot::new(&Fetch::new(config), 0)),
+        Box::new(FillCrossbar {
+            fetch: Fetch::new(config),
+        }),
         Box::new(Dispatch::new(config)),
         Box::new(MergeSorter {
             lanes: 8,

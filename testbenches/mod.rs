@@ -15,6 +15,7 @@ mod exp2;
 pub mod exponent;
 pub mod exponential_pass;
 mod fifo;
+pub mod fill_crossbar;
 mod fork;
 pub mod harness;
 pub mod head_magnitude;
@@ -137,6 +138,7 @@ pub fn all() -> Vec<Testbench> {
         quick_select,
         top_k,
         bitwidth_converter,
+        fill_crossbar,
         dispatch,
         line_ring,
         kv_buffer,

@@ -88,6 +88,7 @@ on_presets!(
     lane_packer,
     lane_unpacker,
     bitwidth_converter,
+    fill_crossbar,
     dispatch,
     line_ring,
     kv_buffer,

@@ -2,6 +2,8 @@
 //! whole. `README.md` describes it.
 
 mod bitwidth_converter;
+mod fill_crossbar;
+mod fill_slot;
 mod format;
 pub mod model;
 mod placement;
@@ -9,6 +11,8 @@ pub mod read_master;
 mod rtl;
 
 pub use bitwidth_converter::BitwidthConverter;
+pub use fill_crossbar::{FillCrossbar, fill_names};
+pub use fill_slot::FillSlot;
 pub use format::VectorFormat;
 pub use placement::Placement;
 pub use read_master::{ReadFault, ReadMaster};

@@ -269,6 +269,14 @@ impl Fetch {
         }
     }
 
+    /// Bits of half a line's number, in the largest ring.
+    pub fn half_bits(&self) -> usize {
+        let bits = self
+            .classes()
+            .map(|class| self.ring(class).column().half_bits());
+        bits.max().unwrap_or(1)
+    }
+
     /// Channels of a memory port: `mem<n>_ar` and `mem<n>_r`.
     pub fn port_names(&self, channel: usize) -> [String; 2] {
         ["ar", "r"].map(|name| format!("mem{channel}_{name}"))
