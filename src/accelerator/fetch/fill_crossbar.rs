@@ -4,7 +4,7 @@ use super::fill_slot::FillSlot;
 use super::rtl::{Class, Fetch};
 use crate::hdl::{About, Block, Builder, Field, Instance, Reg, Sig, Stream};
 use crate::numerics::index_bits;
-use crate::{net, reg};
+use crate::reg;
 
 /// Grants each channel's vector the chunk columns that it fills, for even and for odd lines side by side.
 ///
@@ -112,28 +112,27 @@ impl Block for FillCrossbar {
         m.section("the vector that a channel was granted a place for");
         let channels: Vec<Channel> = (0..fetch.channels).map(|n| Channel::new(m, n)).collect();
 
-        let mut grants = [Vec::new(), Vec::new()];
         let mut slots = Vec::new();
         for column in 0..self.columns() {
-            for (parity, name) in ["even", "odd"].into_iter().enumerate() {
-                m.section(&format!("column {column}, {name} lines"));
-                let slot = Slot::new(m, self, (column, parity));
-                let offers: Vec<Sig> = (0..fetch.channels)
-                    .map(|n| {
-                        let odd = vectors[n].field("line").bit(0);
-                        let meant = if parity == 1 { odd } else { !odd };
-                        leads[n].bit(column) & meant & channels[n].room
-                    })
-                    .collect();
-                let offers = m.net(
-                    &slot.named("offers"),
-                    m.pack(&offers),
-                    "channel k has a vector that begins here",
-                );
-                let grant = self.grant(m, &slot, offers, behind);
-                grants[parity].push(grant);
-                slots.push(slot);
-            }
+            m.section(&format!("column {column}, even and odd lines"));
+            slots.extend([0, 1].map(|parity| Slot::new(m, self, (column, parity))));
+        }
+
+        m.section("grants of each column and parity");
+        let mut grants = Vec::new();
+        for (index, slot) in slots.iter().enumerate() {
+            let (column, parity) = (index / 2, index % 2);
+            let offers: Vec<Sig> = (0..fetch.channels)
+                .map(|n| {
+                    let odd = vectors[n].field("line").bit(0);
+                    let meant = if parity == 1 { odd } else { !odd };
+                    leads[n].bit(column) & meant & channels[n].room
+                })
+                .collect();
+            let doc = "channel k has a vector that begins here";
+            let offers = m.net(&slot.named("offers"), m.pack(&offers), doc);
+            let free = self.group_free(m, level, column, &slots[index..]);
+            grants.push(self.grant(m, slot, (offers, free), behind));
         }
         self.move_words(m, level, &grants, &slots);
         for (n, (channel, vector)) in channels.iter().zip(&vectors).enumerate() {
@@ -148,7 +147,7 @@ struct Channel<'m> {
     valid: Reg<'m>,
     /// Another vector may be granted.
     room: Sig<'m>,
-    /// To be driven: the granted vector moves into its slots.
+    /// To be driven: no chunk of the granted vector waits for its slot.
     moves: crate::hdl::Wire<'m>,
 }
 
@@ -178,6 +177,8 @@ struct Slot<'m> {
     grant: Reg<'m>,
     /// It moves into the slot.
     moves: Sig<'m>,
+    /// No other channel's chunk waits for the slot.
+    free: Sig<'m>,
 }
 
 impl<'m> Slot<'m> {
@@ -203,6 +204,7 @@ impl<'m> Slot<'m> {
             rings: rings
                 .map(|(class, ..)| (*class, fill_names(*class, column)[parity].clone()))
                 .collect(),
+            free: m.net(&format!("{name}_free"), !grant.any() | moves, ""),
             name,
             instance,
             grant,
@@ -247,7 +249,33 @@ impl FillCrossbar {
         reg!(m, turn_q: n, reset = 1, "one-hot: channel k comes first");
         turn_q.next(m.cat(&[turn_q.slice(0, n - 1), turn_q.bit(n - 1)]));
         let before = turn_q.wrapping_sub(m.lit(1, n));
-        Some(m.net("behind", !before, "channel k comes before the turn begins anew"))
+        Some(m.net(
+            "behind",
+            !before,
+            "channel k comes before the turn begins anew",
+        ))
+    }
+
+    /// Whether all columns of a vector that begins in this one are free; `slots` are those from it on.
+    fn group_free<'m>(
+        &self,
+        m: &'m Builder,
+        level: Sig<'m>,
+        column: usize,
+        slots: &[Slot<'m>],
+    ) -> Sig<'m> {
+        let columns = self.columns();
+        let name = slots[0].named("group_free");
+        let free_at = |level: usize| {
+            let begins_here = column % (1 << level) == 0 && column + (1 << level) <= columns;
+            let last = if begins_here { 1 << level } else { 1 };
+            let free: Vec<Sig> = slots.iter().step_by(2).take(last).map(|s| s.free).collect();
+            m.pack(&free).all()
+        };
+        match columns {
+            1 => m.net(&name, slots[0].free, ""),
+            _ => self.fetch.shape.by_level(m, &name, level, "", free_at),
+        }
     }
 
     /// The channel that may use the slot next.
@@ -255,14 +283,13 @@ impl FillCrossbar {
         &self,
         m: &'m Builder,
         slot: &Slot<'m>,
-        offers: Sig<'m>,
+        (offers, free): (Sig<'m>, Sig<'m>),
         behind: Option<Sig<'m>>,
     ) -> Sig<'m> {
         let lowest = |bits: Sig<'m>| {
             let one = m.lit(1, bits.width());
             bits & (!bits).wrapping_add(one)
         };
-        let free = !slot.grant.any() | slot.moves;
         let first = match behind {
             None => offers,
             Some(behind) => {
@@ -280,21 +307,21 @@ impl FillCrossbar {
         &self,
         m: &'m Builder,
         level: Sig<'m>,
-        grants: &[Vec<Sig<'m>>; 2],
+        grants: &[Sig<'m>],
         slots: &[Slot<'m>],
     ) {
         m.section("the first column's grant counts for all columns of the vector");
         for (index, slot) in slots.iter().enumerate() {
             let (column, parity) = (index / 2, index % 2);
-            let of_first = |level: usize| grants[parity][column >> level << level];
+            let of_first = |level: usize| grants[2 * (column >> level << level) + parity];
             let grant = match column {
-                0 => grants[parity][0],
+                0 => grants[parity],
                 _ => self
                     .fetch
                     .shape
                     .by_level(m, &slot.named("granted"), level, "", of_first),
             };
-            slot.grant.next_when(!slot.grant.any() | slot.moves, grant);
+            slot.grant.next_when(slot.free, grant);
         }
     }
 
@@ -304,22 +331,20 @@ impl FillCrossbar {
         m: &'m Builder,
         level: Sig<'m>,
         (n, channel, vector): (usize, &Channel<'m>, &Stream<'m>),
-        grants: &[Vec<Sig<'m>>; 2],
+        grants: &[Sig<'m>],
         slots: &[Slot<'m>],
     ) {
         m.section(&format!("channel {n}"));
-        let all: Vec<Sig> = grants.iter().flatten().map(|grant| grant.bit(n)).collect();
+        let all: Vec<Sig> = grants.iter().map(|grant| grant.bit(n)).collect();
         let granted = m.net(
             &format!("takes{n}"),
             m.pack(&all).any(),
             "its vector is granted its first column",
         );
         vector.ready.drive(granted);
-        let moving: Vec<Sig> = slots
-            .iter()
-            .map(|slot| slot.moves & slot.grant.bit(n))
-            .collect();
-        channel.moves.drive(m.pack(&moving).any());
+        let waits = |slot: &Slot<'m>| slot.grant.bit(n) & !slot.moves;
+        let waiting: Vec<Sig> = slots.iter().map(waits).collect();
+        channel.moves.drive(!m.pack(&waiting).any());
         channel.valid.next_when(channel.room, granted);
 
         let shape = &self.fetch.shape;
