@@ -2,6 +2,7 @@
 //! whole. `README.md` describes it.
 
 mod bitwidth_converter;
+mod channel;
 mod fill_crossbar;
 mod fill_slot;
 mod format;
@@ -11,6 +12,7 @@ pub mod read_master;
 mod rtl;
 
 pub use bitwidth_converter::BitwidthConverter;
+pub use channel::channel_of;
 pub use fill_crossbar::{FillCrossbar, fill_names};
 pub use fill_slot::FillSlot;
 pub use format::VectorFormat;
