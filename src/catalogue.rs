@@ -5,6 +5,7 @@
 use crate::accelerator::control::Dispatch;
 use crate::accelerator::fetch::{Fetch, FillCrossbar, FillSlot, ReadMaster};
 use crate::accelerator::importance::Probability;
+use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
@@ -146,6 +147,8 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
         Box::new(FillCrossbar {
             fetch: Fetch::new(config),
         }),
+        Box::new(OutputWriter::new(config).master()),
+        Box::new(OutputWriter::new(config)),
         Box::new(Dispatch::new(config)),
         Box::new(MergeSorter {
             lanes: 8,

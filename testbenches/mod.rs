@@ -29,6 +29,7 @@ pub mod line_ring;
 mod max_tree;
 mod multiplier;
 pub mod output_scale;
+pub mod output_writer;
 pub mod pipeline;
 mod popcount;
 pub mod prefix_sum;
@@ -158,6 +159,7 @@ pub fn all() -> Vec<Testbench> {
         probability,
         head_magnitude,
         importance,
+        output_writer,
         attention_core,
     ]
 }

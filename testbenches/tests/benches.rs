@@ -107,6 +107,7 @@ on_presets!(
     prob_value,
     head_magnitude,
     importance,
+    output_writer,
     attention_core,
 );
 

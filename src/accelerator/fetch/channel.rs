@@ -4,20 +4,19 @@ use super::rtl::Fetch;
 use crate::hdl::{Builder, Sig};
 use crate::numerics::log2_exact;
 
-/// Net `<name>_channel`: id[c-1:0] ^ h(id >> c) ^ rotation, h(r) = (r ^ r >> c ^ 5 * (r >> 2)) mod 2^c, for 2^c channels; 0 of
-/// one bit where there is one.
+/// Net `<name>_channel`: id[c-1:0] ^ h(id >> c) ^ rotation, h(r) = (r ^ r >> c ^ 5 * (r >> 2)) mod 2^c, for 2^c channels; none
+/// where there is one.
 pub fn channel_of<'m>(
     m: &'m Builder,
     name: &str,
     fetch: &Fetch,
     id: Sig<'m>,
     rotation: Sig<'m>,
-) -> Sig<'m> {
+) -> Option<Sig<'m>> {
     let bits = log2_exact(fetch.channels);
-    let net = |value: Sig<'m>| m.net(&format!("{name}_channel"), value, "");
     if bits == 0 {
         m.unused(&format!("{name}_rotation"), rotation, "one channel");
-        return net(m.lit(0, 1));
+        return None;
     }
     // Bits of the id from `low` on, as many as number a channel.
     let part = |low: usize| match id.width().saturating_sub(low) {
@@ -30,5 +29,6 @@ pub fn channel_of<'m>(
         _ => r.wrapping_add(r.shift_left(2).truncate(bits)),
     });
     let all = hashed.chain(product).chain([rotation]);
-    net(all.reduce(|a, b| a ^ b).expect("the rotation is there"))
+    let channel = all.reduce(|a, b| a ^ b).expect("the rotation is there");
+    Some(m.net(&format!("{name}_channel"), channel, ""))
 }

@@ -219,11 +219,11 @@ impl OutputWriter {
             .by_level(m, "length", level, "beats - 1", |level| {
                 m.lit(self.row_beats(level) as u64 - 1, length_bits)
             });
-        let fields = vec![
-            ("channel".to_owned(), channel),
+        let mut fields = vec![
             ("address".to_owned(), base.wrapping_add(offset)),
             ("length".to_owned(), length),
         ];
+        fields.extend(channel.map(|channel| ("channel".to_owned(), channel)));
         let row = row.with_fields(fields);
         Place {
             row: m.through("u_rows", &Fifo::new(row.width(), 2), row),
@@ -280,7 +280,6 @@ impl OutputWriter {
         m.section("to the port of the row");
         net!(m, offered = entry.valid & row.valid);
         let last = entry.field("last");
-        let channel = row.field("channel");
         let master = self.master();
         let beats = master.burst_beats.div_ceil(self.beats_per_entry());
         let mut taken = Vec::new();
@@ -289,7 +288,7 @@ impl OutputWriter {
             m.section(&format!("port {n}"));
             let meant = match self.fetch.channels {
                 1 => offered,
-                _ => offered & channel.is(n as u64),
+                _ => offered & row.field("channel").is(n as u64),
             };
             let request_room = m.wire(&format!("request_room{n}"), 1, "");
             let beat_room = m.wire(&format!("beat_room{n}"), 1, "");
