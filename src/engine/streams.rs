@@ -306,6 +306,7 @@ fn row_words(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accelerator::refine::golden::Rule;
     use crate::accelerator::softmax::golden::Scale;
     use crate::config::Config;
     use crate::golden::row::ValuePruning;
@@ -316,6 +317,8 @@ mod tests {
         LayerOperands {
             queries: vectors(1),
             keys: vectors(4),
+            key_lsbs: None,
+            rules: vec![Rule::None],
             values: vectors(4),
             kv_heads: vec![0],
             scales: vec![Scale::from_factor(0.0).unwrap()],
