@@ -13,6 +13,7 @@ mod fetch_model;
 mod generate;
 mod golden;
 mod make_tensors;
+mod progressive;
 mod quantizer;
 mod random_config;
 mod shared_data;
