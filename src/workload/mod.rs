@@ -3,6 +3,7 @@
 
 pub mod adversarial;
 pub mod attention_output;
+pub mod memory_image;
 pub mod quantizer;
 pub mod schedule;
 pub mod statistics;
