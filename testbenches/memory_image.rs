@@ -271,7 +271,12 @@ fn what_has_no_image_is_refused_with_a_fix() {
         (&spatten, SHAPE, 0x1020, "choose 0x2000"),
         (&spatten, SHAPE, 1 << 34, "address space of 34 bits"),
         (&spatten, SHAPE, u64::MAX - 4095, "address space of 34 bits"),
-        (&few_bits, shape(|s| s.tokens = 4096), 0, "fewer tokens"),
+        (
+            &few_bits,
+            shape(|s| (s.tokens, s.head_dim) = (4096, 128)),
+            0,
+            "fewer tokens",
+        ),
         (&spatten, shape(|s| s.tokens = 4097), 0, "limits.tokens"),
         (&spatten, shape(|s| s.heads = 10_000), 0, "limits.heads"),
         (&spatten, shape(|s| s.head_dim = 48), 0, "32, 64 or 128"),

@@ -284,7 +284,7 @@ impl MemoryImage {
 
 /// The format of K in so many bits: pairs of heads share a place of 6- and 10-bit vectors, of which the last of an odd
 /// number has one for itself. Widths of a configuration that are none of the stored ones are those of whole nibbles.
-fn key_format(bits: usize, head: usize) -> VectorFormat {
+pub fn key_format(bits: usize, head: usize) -> VectorFormat {
     match (bits, head % 2) {
         (6, 0) => VectorFormat::Bits6A,
         (6, _) => VectorFormat::Bits6B,
@@ -295,7 +295,7 @@ fn key_format(bits: usize, head: usize) -> VectorFormat {
 }
 
 /// The format of V in so many bits: whole nibbles.
-fn value_format(bits: usize) -> VectorFormat {
+pub fn value_format(bits: usize) -> VectorFormat {
     match bits {
         0..=4 => VectorFormat::Bits4,
         5..=8 => VectorFormat::Bits8,
