@@ -11,6 +11,7 @@ use super::streams::{ROUNDS, Streams, Traffic, design};
 use super::{BenchError, Options, Report};
 use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
@@ -327,7 +328,7 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
         let trace = attend_row(
             &formats,
             query,
-            operands.keys,
+            operands.row_keys(),
             operands.values,
             &live,
             operands.scale,
@@ -407,6 +408,8 @@ impl Layer {
         LayerOperands {
             queries: tensor(self.heads, self.queries, query),
             keys: tensor(self.kv_heads, self.keys, key),
+            key_lsbs: None,
+            rules: vec![Rule::None; self.heads],
             values: tensor(self.kv_heads, self.keys, value),
             scales: (0..self.heads)
                 .map(|head| Scale::from_factor(self.reach * (head + 1) as f64 / deviation))

@@ -13,6 +13,8 @@ mod fetch_model;
 mod generate;
 mod golden;
 mod make_tensors;
+mod memory_image;
+mod progressive;
 mod quantizer;
 mod random_config;
 mod shared_data;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::accelerator::top::AttentionCore;
 use crate::accelerator::top_k::golden::TooManyPins;
+use crate::config::Config;
 use crate::cosim::{BenchError, CosimError};
 use crate::golden::layer::LayerOperands;
 
@@ -50,6 +51,20 @@ pub enum LayerError {
         /// The configuration's name.
         config: String,
     },
+    /// An LSB plane on hardware without one.
+    #[error(
+        "K with an LSB plane: the hardware of configuration {config} has none, buffers.key_lsb_lines is 0; choose another \
+         configuration, set buffers.key_lsb_lines, or store K in one plane"
+    )]
+    LsbPlane {
+        /// The configuration's name.
+        config: String,
+    },
+    /// An LSB plane in the attention core of testbench streams.
+    #[error(
+        "K with an LSB plane: the engine rtl does not fetch LSBs yet; take the engine golden, or store K in one plane"
+    )]
+    RtlLsbPlane,
     /// Values to prune on hardware that keeps them all.
     #[error(
         "local value pruning of query {query} to {keep} of its {live} keys: the hardware of configuration {config} \
@@ -151,6 +166,30 @@ pub(super) fn check_fit(
         });
     }
     Ok(level)
+}
+
+/// Checks that the hardware of `config` has what K's planes need.
+///
+/// # Errors
+/// [`LayerError::LsbPlane`] when it has no LSB plane.
+pub(super) fn check_lsb_plane(config: &Config, has_lsb_plane: bool) -> Result<(), LayerError> {
+    match has_lsb_plane && config.buffers.key_lsb_lines == 0 {
+        true => Err(LayerError::LsbPlane {
+            config: config.name.clone(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Checks that K has no LSB plane, which the RTL engine does not fetch.
+///
+/// # Errors
+/// [`LayerError::RtlLsbPlane`] when it has one.
+pub(super) fn check_one_plane(has_lsb_plane: bool) -> Result<(), LayerError> {
+    match has_lsb_plane {
+        true => Err(LayerError::RtlLsbPlane),
+        false => Ok(()),
+    }
 }
 
 /// Checks that `core` can prune the values of a layer's rows.

@@ -22,6 +22,8 @@ use crate::config::Config;
 use crate::cosim::Verilator;
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
 use crate::golden::layer::LayerOperands;
+use crate::numerics::Formats;
+use crate::perf::traffic::Traffic;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::AttentionTensors;
 
@@ -49,8 +51,12 @@ pub struct Layer<'a> {
     pub index: usize,
     /// The whole layer as the accelerator's integers.
     pub quantized: &'a QuantizedLayer,
+    /// Operand widths that K and V are stored in.
+    pub formats: &'a Formats,
     /// What takes part of it, compacted ([`LayerOperands::gather`]), with the value pruning of its rows.
     pub operands: &'a LayerOperands,
+    /// The KV heads of `operands`, by their numbers in the whole layer.
+    pub kv_heads: &'a [usize],
     /// The tokens and heads that take part.
     pub live: &'a Live,
     /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.
@@ -64,6 +70,10 @@ pub struct LayerAttention {
     pub outputs: Outputs,
     /// Clock cycles from the layer's first input to its last output; `None` for engines without a clock.
     pub cycles: Option<u64>,
+    /// Which rows took K's LSB plane, `[heads][queries]`; `None` without one.
+    pub refetched: Option<Vec<Vec<bool>>>,
+    /// Bytes moved to and from memory; `None` from engines without one.
+    pub traffic: Option<Traffic>,
     /// Importance after the layer and what is left for the next one; `None` from engines that do not gather it.
     pub cascade: Option<Importance>,
 }
@@ -115,15 +125,25 @@ impl EngineKind {
         self != EngineKind::Float
     }
 
-    /// Checks that this engine can attend the layers of `tensors` under `config`, before the costly [`start`].
+    /// Checks that this engine can attend the layers of `tensors` under `config`, with an LSB plane of K or without,
+    /// before the costly [`start`].
     ///
     /// # Errors
     /// [`LayerError`] when the layers exceed the configuration's hardware.
     ///
     /// [`start`]: EngineKind::start
-    pub fn check(self, config: &Config, tensors: &AttentionTensors) -> Result<(), LayerError> {
+    pub fn check(
+        self,
+        config: &Config,
+        tensors: &AttentionTensors,
+        has_lsb_plane: bool,
+    ) -> Result<(), LayerError> {
         if !self.is_hardware() {
             return Ok(());
+        }
+        error::check_lsb_plane(config, has_lsb_plane)?;
+        if self == EngineKind::Rtl {
+            error::check_one_plane(has_lsb_plane)?;
         }
         let core = AttentionCore::new(config);
         let head = (tensors.head_dim(), tensors.head_count());

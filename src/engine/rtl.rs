@@ -276,6 +276,8 @@ impl Engine for RtlEngine {
         Ok(LayerAttention {
             outputs: Outputs::Codes(result.outputs),
             cycles: Some(result.cycles),
+            refetched: None,
+            traffic: None,
             cascade: Some(Importance::Codes(CascadeResult {
                 token_scores,
                 head_scores,

@@ -1,6 +1,6 @@
 //! A layer as the words of the attention core's streams.
 
-use super::error::{LayerError, check_fit, check_value_pruning};
+use super::error::{LayerError, check_fit, check_one_plane, check_value_pruning};
 use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::shape::ArrayShape;
@@ -222,6 +222,7 @@ impl LayerStreams {
         let heads = layer.queries.len();
         let level = check_fit(core, (head_dim, heads), keys)?;
         check_value_pruning(core, layer)?;
+        check_one_plane(layer.key_lsbs.is_some())?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
         // A selection that keeps nothing still says so.
         let lines_of = |count: usize| count.div_ceil(core.softmax_lanes).max(1);
@@ -306,6 +307,7 @@ fn row_words(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accelerator::refine::golden::Rule;
     use crate::accelerator::softmax::golden::Scale;
     use crate::config::Config;
     use crate::golden::row::ValuePruning;
@@ -316,6 +318,8 @@ mod tests {
         LayerOperands {
             queries: vectors(1),
             keys: vectors(4),
+            key_lsbs: None,
+            rules: vec![Rule::None],
             values: vectors(4),
             kv_heads: vec![0],
             scales: vec![Scale::from_factor(0.0).unwrap()],

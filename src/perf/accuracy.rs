@@ -35,7 +35,7 @@ fn run(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
             &made
         }
     };
-    EngineKind::Golden.check(config, tensors)?;
+    EngineKind::Golden.check(config, tensors, false)?;
 
     let widest = config.formats();
     let root_mean_square = root_mean_square(tensors);

@@ -5,6 +5,7 @@
 mod accuracy;
 mod elaborate;
 mod top_k;
+pub mod traffic;
 mod utilisation;
 
 use crate::config::Config;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spatten::accelerator::refine::golden::Rule;
 use spatten::accelerator::softmax::golden::Scale;
 use spatten::config::Config;
 use spatten::cosim::Verilator;
@@ -126,6 +127,8 @@ fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> La
     LayerOperands {
         scales: scales.collect(),
         kv_heads: equal_groups(heads, kv_heads),
+        key_lsbs: None,
+        rules: vec![Rule::None; heads],
         value_pruning,
         queries,
         keys,
