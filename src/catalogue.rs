@@ -24,6 +24,7 @@ use crate::cells::multiplier::Multiplier;
 use crate::cells::popcount::Popcount;
 use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::reciprocal::Reciprocal;
+use crate::cells::reset_control::ResetControl;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
 use crate::cells::zero_eliminator::ZeroEliminator;
@@ -68,6 +69,7 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(Fork {
         branches: lanes + 1,
     }));
+    blocks.push(Box::new(ResetControl));
     blocks.push(Box::new(Join {
         branches: lanes + 1,
     }));

@@ -42,6 +42,7 @@ pub mod queue;
 pub mod quick_select;
 pub mod read_master;
 mod reciprocal;
+pub mod reset_control;
 pub mod row_sum;
 pub mod selections;
 pub mod softmax;
@@ -123,6 +124,7 @@ pub fn all() -> Vec<Testbench> {
         fork,
         join,
         arbiter,
+        reset_control,
         prefix_sum,
         zero_eliminator,
         multiplier,

@@ -30,6 +30,7 @@ pub mod multiplier;
 pub mod popcount;
 pub mod prefix_sum;
 pub mod reciprocal;
+pub mod reset_control;
 pub mod spill_register;
 pub mod sram;
 mod tree;

@@ -111,7 +111,7 @@ on_presets!(
     attention_core,
 );
 
-on_tiny_only!(divider, exp2, reciprocal, probability);
+on_tiny_only!(reset_control, divider, exp2, reciprocal, probability);
 
 #[test]
 fn every_testbench_is_run_above() {
