@@ -12,6 +12,7 @@ mod divider;
 mod exp2;
 pub mod exponent;
 pub mod exponential_pass;
+pub mod fetch;
 mod fifo;
 mod fork;
 pub mod harness;
@@ -129,6 +130,7 @@ pub fn all() -> Vec<Testbench> {
         exp2,
         reciprocal,
         read_master,
+        fetch,
         lane_packer,
         lane_unpacker,
         line_compactor,

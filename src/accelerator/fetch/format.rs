@@ -102,7 +102,7 @@ impl VectorFormat {
 
     /// Places of the elements' parts: bits of the part from the most significant to the least, and the first byte of its
     /// plane.
-    fn planes(self, head_dim: usize) -> Vec<(usize, usize)> {
+    pub(super) fn planes(self, head_dim: usize) -> Vec<(usize, usize)> {
         let plane = head_dim / 2;
         let (first, end) = self.bytes(head_dim);
         let nibbles = self.bits() / 4;
