@@ -3,7 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::control::Dispatch;
-use crate::accelerator::fetch::{Fetch, FillCrossbar, FillSlot, ReadMaster};
+use crate::accelerator::fetch::ReadMaster;
 use crate::accelerator::importance::Probability;
 use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
@@ -144,11 +144,6 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let importance = AttentionCore::new(config).importance();
     vec![
         Box::new(ReadMaster::new(config)),
-        Box::new(Fetch::new(config).converter()),
-        Box::new(FillSlot::new(&Fetch::new(config), 0)),
-        Box::new(FillCrossbar {
-            fetch: Fetch::new(config),
-        }),
         Box::new(OutputWriter::new(config).master()),
         Box::new(OutputWriter::new(config)),
         Box::new(Dispatch::new(config)),

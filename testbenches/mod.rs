@@ -8,14 +8,13 @@ mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
 pub mod banked_fifo;
-pub mod bitwidth_converter;
 pub mod dispatch;
 mod divider;
 mod exp2;
 pub mod exponent;
 pub mod exponential_pass;
+pub mod fetch;
 mod fifo;
-pub mod fill_crossbar;
 mod fork;
 pub mod harness;
 pub mod head_magnitude;
@@ -135,13 +134,12 @@ pub fn all() -> Vec<Testbench> {
         exp2,
         reciprocal,
         read_master,
+        fetch,
         lane_packer,
         lane_unpacker,
         line_compactor,
         quick_select,
         top_k,
-        bitwidth_converter,
-        fill_crossbar,
         dispatch,
         line_ring,
         kv_buffer,

@@ -27,6 +27,7 @@ pub mod line_compactor;
 pub mod max_tree;
 pub mod merge_sorter;
 pub mod multiplier;
+pub(crate) mod one_hot;
 pub mod popcount;
 pub mod prefix_sum;
 pub mod reciprocal;

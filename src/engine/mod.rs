@@ -12,6 +12,8 @@ mod error;
 pub mod float;
 pub mod golden;
 pub mod job;
+pub mod memory;
+pub mod memory_streams;
 pub mod rtl;
 pub mod streams;
 
@@ -23,7 +25,7 @@ use crate::cosim::Verilator;
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
-use crate::perf::traffic::Traffic;
+use crate::perf::traffic::Moved;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::AttentionTensors;
 
@@ -73,7 +75,7 @@ pub struct LayerAttention {
     /// Which rows took K's LSB plane, `[heads][queries]`; `None` without one.
     pub refetched: Option<Vec<Vec<bool>>>,
     /// Bytes moved to and from memory; `None` from engines without one.
-    pub traffic: Option<Traffic>,
+    pub traffic: Option<Moved>,
     /// Importance after the layer and what is left for the next one; `None` from engines that do not gather it.
     pub cascade: Option<Importance>,
 }

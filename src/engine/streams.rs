@@ -46,7 +46,7 @@ impl CoreJob {
     }
 
     /// The word of the `job` channel, in the order of its fields.
-    fn word(&self, heads: usize) -> Vec<i64> {
+    pub(super) fn word(&self, heads: usize) -> Vec<i64> {
         let tokens = self.pinned.len();
         let pins = self.pinned.iter().filter(|&&pinned| pinned).count();
         let flags = [0, i64::from(self.zero), 1, i64::from(self.report)];
@@ -69,7 +69,7 @@ impl CoreJob {
     }
 
     /// Words of the `pin` channel: one flag per token, in score lines.
-    fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
+    pub(super) fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
         if !self.zero {
             return Vec::new();
         }

@@ -87,8 +87,6 @@ on_presets!(
     top_k,
     lane_packer,
     lane_unpacker,
-    bitwidth_converter,
-    fill_crossbar,
     dispatch,
     line_ring,
     kv_buffer,
