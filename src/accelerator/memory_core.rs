@@ -5,7 +5,7 @@ use super::attention_pipeline::AttentionPipeline;
 use super::control::Dispatch;
 use super::fetch::{Class, Fetch};
 use super::output::OutputWriter;
-use crate::cells::reset_control::ResetControl;
+use crate::cells::reset_control::ResetRegisters;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field};
 
@@ -128,10 +128,9 @@ impl Block for MemoryCore {
 
         m.section("a stop drains the ports, then resets everything");
         let idle = m.wire("idle", 1, "no read and no write is under way");
-        let u_reset = m.instance("u_reset_control", &ResetControl);
-        u_reset.input("stop", stop).input("idle", *idle);
-        let restart_n = u_reset.output("restart_n");
-        stopped.drive(u_reset.output("stopped"));
+        let reset = ResetRegisters::new(m, stop, *idle);
+        let restart_n = *reset.restart_n;
+        stopped.drive(reset.stopped);
 
         m.section("stages");
         let u_dispatch = m.instance("u_dispatch", dispatch).reset(restart_n);

@@ -1,6 +1,6 @@
 //! Reset control: a stop that first drains and then resets what is behind it.
 
-use crate::hdl::{About, Block, Builder};
+use crate::hdl::{About, Block, Builder, Reg, Sig};
 use crate::{net, reg};
 
 /// Turns a request to stop into a reset of blocks, once what they have under way outside has come to its end.
@@ -35,12 +35,31 @@ impl Block for ResetControl {
         let idle = m.input("idle", 1, "stopped, and nothing is under way outside");
         let restart_n = m.output("restart_n", 1, "active low, from a register");
         let stopped = m.output("stopped", 1, "the blocks are reset");
+        let registers = ResetRegisters::new(m, stop, idle);
+        stopped.drive(registers.stopped);
+        restart_n.drive(registers.restart_n);
+    }
+}
+
+/// The registers of [`ResetControl`] in the module whose children they reset.
+pub struct ResetRegisters<'m> {
+    /// Active low: the children's reset, which nothing else may use.
+    pub restart_n: Reg<'m>,
+    /// The children are reset.
+    pub stopped: Reg<'m>,
+}
+
+impl<'m> ResetRegisters<'m> {
+    /// Registers `restart_n_q` and `stopped_q`.
+    pub fn new(m: &'m Builder, stop: Sig<'m>, idle: Sig<'m>) -> Self {
         let stopped_next = m.wire("stopped_next", 1, "");
         reg!(m, stopped_q = *stopped_next, reset = 0);
         stopped_next.drive(stop & (idle | stopped_q));
         net!(m, restart_n_next = !*stopped_next);
         reg!(m, restart_n_q = restart_n_next, reset = 0);
-        stopped.drive(stopped_q);
-        restart_n.drive(restart_n_q);
+        ResetRegisters {
+            restart_n: restart_n_q,
+            stopped: stopped_q,
+        }
     }
 }

@@ -11,7 +11,9 @@ use crate::config::Config;
 use crate::cosim::memory::{
     AxiChannels, AxiLimits, AxiSlave, MemoryTiming, SlaveOptions, SparseMemory,
 };
-use crate::cosim::{Bench, Design, Field, MemoryId, SinkId, SourceId, Tracing, Verilator};
+use crate::cosim::{
+    Bench, CosimError, Design, Field, MemoryId, SinkId, SourceId, Tracing, Verilator,
+};
 use crate::golden::cascade::{CascadeResult, Live};
 use crate::golden::layer::LayerOperands;
 use crate::hdl::{self, elaborate};
@@ -138,6 +140,10 @@ impl MemoryEngine {
         let memories = memories(&core, &mut bench, timing, seed);
         let stop = bench.simulator().port("stop_i");
         bench.simulator().set(stop, 0);
+        // A reset that is low from the start has no edge for the register to see that resets the stages.
+        let simulator = bench.simulator();
+        simulator.set_reset(false).map_err(CosimError::from)?;
+        simulator.reset(2).map_err(CosimError::from)?;
         bench.reset(4)?;
         // The reset of what lies behind the reset control ends a cycle later.
         bench.run_for(2)?;

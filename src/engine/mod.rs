@@ -22,6 +22,7 @@ pub use error::{EngineError, LayerError, SelectionError};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
+use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
@@ -144,9 +145,6 @@ impl EngineKind {
             return Ok(());
         }
         error::check_lsb_plane(config, has_lsb_plane)?;
-        if self == EngineKind::Rtl {
-            error::check_one_plane(has_lsb_plane)?;
-        }
         let core = AttentionCore::new(config);
         let head = (tensors.head_dim(), tensors.head_count());
         error::check_fit(&core, head, tensors.key_count())?;
@@ -160,7 +158,13 @@ impl EngineKind {
     /// [`EngineError::Cosim`] when a tool that the RTL needs is missing or fails.
     pub fn start(self, config: &Config, seed: u64) -> Result<Box<dyn Engine>, EngineError> {
         Ok(match self {
-            EngineKind::Rtl => Box::new(rtl::RtlEngine::new(config, &Verilator::default(), seed)?),
+            EngineKind::Rtl => {
+                let timing = MemoryTiming::Hbm2(Hbm2Timing::default());
+                let verilator = Verilator::default();
+                Box::new(memory::MemoryEngine::new(
+                    config, &verilator, &timing, seed,
+                )?)
+            }
             EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
             EngineKind::Float => Box::new(float::FloatEngine::default()),
         })
