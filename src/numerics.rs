@@ -83,6 +83,11 @@ impl Formats {
         self.dot_bits() + KEY_LSB_BITS
     }
 
+    /// Bits of Q.K over the LSB plane (signed): s23 for 12-bit queries and d = 128.
+    pub fn lsb_dot_bits(&self) -> usize {
+        self.query_bits + KEY_LSB_BITS + log2_exact(self.max_head_dim)
+    }
+
     /// Bits of the distance m - s of a score from its row's maximum (unsigned).
     pub fn distance_bits(&self) -> usize {
         self.score_bits()

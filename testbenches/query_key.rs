@@ -49,6 +49,7 @@ pub fn corners() -> [QueryKey; 2] {
         },
         lanes,
         score_places: 32,
+        held_queries: 0,
     };
     [stage(&[2, 4, 8, 16], 2), stage(&[4], 16)]
 }

@@ -24,6 +24,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
             elements,
             query_bits,
             key_bits,
+            refines: false,
         };
         let design = Design::from(&elaborate(&corner));
         report.add(check(&corner, &design, &options.untraced())?);

@@ -84,6 +84,7 @@ impl AttentionPipeline {
             formats: self.formats,
             lanes: self.softmax_lanes,
             score_places: self.softmax().score_places(),
+            held_queries: 0,
         }
     }
 

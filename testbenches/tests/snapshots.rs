@@ -263,6 +263,7 @@ fn query_key_stage() -> QueryKey {
         },
         lanes: 2,
         score_places: 12,
+        held_queries: 0,
     }
 }
 
