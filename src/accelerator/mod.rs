@@ -28,6 +28,7 @@ pub mod importance;
 pub mod kv_buffer;
 pub mod prob_value;
 pub mod query_key;
+pub mod refine;
 pub mod shape;
 pub mod softmax;
 pub mod top;

@@ -117,6 +117,8 @@ pub struct AxiSlave {
     reads: Reads,
     writes: Writes,
     answers: Vec<Answer>,
+    /// Beats of data transferred: read, written.
+    beats: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -224,6 +226,7 @@ impl AxiSlave {
                 faults: Vec::new(),
             },
             answers: Vec::new(),
+            beats: [0; 2],
             options,
         }
     }
@@ -287,6 +290,11 @@ impl AxiSlave {
     /// Read addresses taken since the last reset.
     pub fn reads_taken(&self) -> u64 {
         self.reads.taken
+    }
+
+    /// Bytes of the data beats that were transferred since the last reset: read, written.
+    pub fn bytes_moved(&self) -> [u64; 2] {
+        self.beats.map(|beats| beats * BEAT_BYTES)
     }
 
     /// Reads whose last beat has not left.
@@ -381,6 +389,7 @@ impl AxiSlave {
 
     /// A beat of write data is transferred; with the last one the bytes are in the memory.
     pub fn take_data(&mut self, beat: WriteBeat) {
+        self.beats[1] += 1;
         let mut waiting = self.writes.open.iter_mut();
         let Some(write) = waiting.find(|write| !write.is_complete()) else {
             return;
@@ -406,6 +415,7 @@ impl AxiSlave {
 
     /// The beat on channel `r` is transferred.
     pub fn read_taken(&mut self) {
+        self.beats[0] += 1;
         self.reads.offer = None;
     }
 
