@@ -18,6 +18,7 @@ pub mod harness;
 pub mod head_magnitude;
 pub mod importance;
 mod join;
+pub mod judge;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
@@ -34,10 +35,13 @@ pub mod prob_value_element;
 pub mod probability;
 pub mod query_key;
 pub mod query_key_element;
+pub mod query_noise;
 pub mod queue;
 pub mod quick_select;
 pub mod read_master;
+pub mod receiver;
 mod reciprocal;
+pub mod refine;
 pub mod row_sum;
 pub mod selections;
 pub mod softmax;
@@ -140,6 +144,9 @@ pub fn all() -> Vec<Testbench> {
         query_key,
         exponent,
         row_sum,
+        query_noise,
+        judge,
+        refine,
         exponential_pass,
         weights,
         value_ranking,

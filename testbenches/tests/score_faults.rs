@@ -200,7 +200,7 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_pace_or_carry_is_caught() 
             "spatten_query_key_m",
             "wire score_room = ",
             "wire score_room = 1'b1 | ",
-            &["stream `score`", "lines sent for 12 places"],
+            &["stream `score`", "words sent for 12 places"],
         ),
         (
             "spatten_query_key_m",

@@ -51,12 +51,17 @@ impl Rule {
     /// Whether a row of this `query`, of whose exponentials S is the `sum`, needs the LSBs. Empty rows (S = 0) do not.
     pub fn refetches(self, query: &[i64], sum: i64) -> bool {
         match self {
+            Rule::Noise { shift, .. } => self.exceeds(noise(query, shift), sum),
+            _ => self.exceeds(0, sum),
+        }
+    }
+
+    /// The same where the noise N of the query, which only that rule reads, is known.
+    pub fn exceeds(self, noise: i64, sum: i64) -> bool {
+        match self {
             Rule::None => false,
             Rule::Threshold { most } => sum > most,
-            Rule::Noise { limit, shift } => {
-                let noise = noise(query, shift);
-                noise > limit && sum * (noise - limit) > 65535 * noise
-            }
+            Rule::Noise { limit, .. } => noise > limit && sum * (noise - limit) > 65535 * noise,
         }
     }
 }
