@@ -105,7 +105,7 @@ impl LayerBench {
         options: &Options,
     ) -> Result<LayerBench, BenchError> {
         let fields = CoreFields::new(core);
-        let sources = [
+        let mut sources = vec![
             ("key", fields.key),
             ("value", fields.value),
             ("row", fields.row),
@@ -122,6 +122,10 @@ impl LayerBench {
             ("head_score", head_score),
         ];
         sinks.extend(fields.value_id.map(|of| ("value_id", of)));
+        if let Some([lsb, refetch]) = fields.lsb {
+            sources.push(("lsb", lsb));
+            sinks.push(("refetch", refetch));
+        }
         Ok(LayerBench {
             core: core.clone(),
             streams: Streams::start(design, options, &sources, &sinks)?,
@@ -365,6 +369,11 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
             let (index, head, token, line) = id_places[place.word];
             format!("layer {index}, head {head}, token {token}, line {line}")
         }));
+    }
+    if core.refines() {
+        traffic.sent.push(Vec::new());
+        traffic.expected.push(Vec::new());
+        traffic.explain.push(Box::new(|_| String::new()));
     }
     traffic
 }
