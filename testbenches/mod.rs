@@ -33,6 +33,7 @@ pub mod prefix_sum;
 pub mod prob_value;
 pub mod prob_value_element;
 pub mod probability;
+pub mod progressive;
 pub mod query_key;
 pub mod query_key_element;
 pub mod query_noise;

@@ -92,7 +92,7 @@ pub fn check(block: &QueryNoise, design: &Design, options: &Options) -> Result<R
         }
     }
     for _ in 0..ROUNDS {
-        let rows = (0..options.cases / ROUNDS + 1).map(|_| random_row(block, &mut random));
+        let rows = (0..2 * options.cases / ROUNDS + 1).map(|_| random_row(block, &mut random));
         let rows: Vec<_> = rows.collect();
         streams.with_stalls(traffic(block, &rows))?;
     }

@@ -5,13 +5,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::exponent::{narrowest, random_scale};
 use super::harness::{Round, ensure, start};
+use super::progressive::near_rule;
 use super::receiver::Receiver;
 use super::streams::{ROUNDS, Word, design, figure, span};
 use super::{BenchError, Options, Report};
 use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::query_key::golden::row_maximum;
 use crate::accelerator::refine::Refine;
-use crate::accelerator::refine::golden::{MAX_NOISE, MAX_SUM, Rule};
+use crate::accelerator::refine::golden::{MAX_NOISE, Rule};
 use crate::accelerator::softmax::golden::{Scale, exponentials, sum};
 use crate::config::Config;
 use crate::cosim::{Bench, Design, Field, Place, PortId, SinkId, SourceId};
@@ -324,28 +325,9 @@ fn row(block: &Refine, kind: Kind, lines: usize, random: &mut ChaCha8Rng) -> Row
         _ => true,
     };
     if by_noise {
-        // S * (N - T) > 65535 * N: the largest T that still meets it, or the next one.
         row.noise = random.random_range(1..=MAX_NOISE);
-        let meets = |limit: &i64| {
-            Rule::Noise {
-                limit: *limit,
-                shift: 0,
-            }
-            .exceeds(row.noise, sum)
-        };
-        let first_not = (0..=row.noise).collect::<Vec<_>>().partition_point(meets) as i64;
-        let limit = if met {
-            (first_not - 1).max(0)
-        } else {
-            first_not
-        };
-        row.rule = Rule::Noise { limit, shift: 0 };
-    } else {
-        let most = if met { (sum - 1).max(0) } else { sum };
-        row.rule = Rule::Threshold {
-            most: most.min(MAX_SUM),
-        };
     }
+    row.rule = near_rule(sum, by_noise.then_some((row.noise, 0)), met);
     row
 }
 

@@ -72,6 +72,21 @@ pub fn attend_row(
     pruning: ValuePruning,
 ) -> RowTrace {
     let scores = query_key::golden::score_row(formats, query, keys);
+    attend_scores(formats, scores, values, live, scale, pruning)
+}
+
+/// The rest of a row whose scores are known.
+///
+/// # Panics
+/// As [`attend_row`].
+pub fn attend_scores(
+    formats: &Formats,
+    scores: Vec<i64>,
+    values: &[Vec<i64>],
+    live: &[bool],
+    scale: Scale,
+    pruning: ValuePruning,
+) -> RowTrace {
     let maximum = query_key::golden::row_maximum(&scores, live);
 
     let exponentials = softmax::golden::exponentials(&scores, live, maximum, scale);
