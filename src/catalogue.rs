@@ -7,6 +7,7 @@ use crate::accelerator::fetch::ReadMaster;
 use crate::accelerator::importance::Probability;
 use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
+use crate::accelerator::refine::Judge;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::accelerator::top_k::{FirstEquals, TopK};
@@ -170,7 +171,7 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     ]
 }
 
-/// The K and V buffers, `query_key` and its parts.
+/// The K and V buffers, `query_key` and its parts, `refine` and its parts.
 fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     let core = AttentionCore::new(config);
     let stage = core.query_key();
@@ -183,6 +184,11 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     }
     blocks.push(Box::new(stage.element()));
     blocks.push(Box::new(stage));
+    if let (Some(noise), Some(refine)) = (core.query_noise(), core.refine()) {
+        blocks.push(Box::new(noise));
+        blocks.push(Box::new(Judge));
+        blocks.push(Box::new(refine));
+    }
 }
 
 fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {

@@ -20,6 +20,7 @@ pub mod harness;
 pub mod head_magnitude;
 pub mod importance;
 mod join;
+pub mod judge;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
@@ -35,12 +36,16 @@ pub mod prefix_sum;
 pub mod prob_value;
 pub mod prob_value_element;
 pub mod probability;
+pub mod progressive_layers;
 pub mod query_key;
 pub mod query_key_element;
+pub mod query_noise;
 pub mod queue;
 pub mod quick_select;
 pub mod read_master;
+pub mod receiver;
 mod reciprocal;
+pub mod refine;
 pub mod reset_control;
 pub mod row_sum;
 pub mod selections;
@@ -147,6 +152,9 @@ pub fn all() -> Vec<Testbench> {
         query_key,
         exponent,
         row_sum,
+        query_noise,
+        judge,
+        refine,
         exponential_pass,
         weights,
         value_ranking,

@@ -94,6 +94,8 @@ on_presets!(
     query_key,
     exponent,
     row_sum,
+    query_noise,
+    refine,
     exponential_pass,
     weights,
     value_ranking,
@@ -109,7 +111,7 @@ on_presets!(
     attention_core,
 );
 
-on_tiny_only!(reset_control, divider, exp2, reciprocal, probability);
+on_tiny_only!(reset_control, divider, exp2, reciprocal, judge, probability);
 
 #[test]
 fn every_testbench_is_run_above() {
