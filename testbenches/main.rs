@@ -4,6 +4,7 @@ mod accuracy;
 mod attend;
 mod attention_output;
 mod benchmarks;
+mod c_header;
 mod cascade;
 mod cli;
 mod committed_output;

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spatten::accelerator::fetch::VectorFormat;
-use spatten::accelerator::refine::golden::Rule;
 use spatten::config::Config;
 use spatten::cosim::memory::SparseMemory;
 use spatten::numerics::STORED_BITS;
@@ -213,8 +212,7 @@ fn a_layer_is_written_at_the_ids_of_its_tokens() {
         };
         let mut formats = config(16).formats();
         formats.key_bits = 10;
-        let rules = vec![Rule::threshold(0.1); 4];
-        let layer = QuantizedLayer::with_lsb_plane(&model.tensors(), 0, &formats, true, rules);
+        let layer = QuantizedLayer::with_lsb_plane(&model.tensors(), 0, &formats, true);
         let layer = layer.operands;
         let shape = ImageShape::of(&layer, &formats);
         assert_eq!(shape.tokens, 40);

@@ -299,8 +299,9 @@ fn planes_are_those_of_one_quantization_and_gathered_with_their_keys() {
     for key_bits in [4, 6, 8] {
         let wide = QuantizedLayer::new(&tensors, 0, &formats(key_bits + 4), true);
         let rules = vec![Rule::threshold(0.3); 4];
-        let split =
-            QuantizedLayer::with_lsb_plane(&tensors, 0, &formats(key_bits), true, rules.clone());
+        let mut split = QuantizedLayer::with_lsb_plane(&tensors, 0, &formats(key_bits), true);
+        assert_eq!(split.operands.rules, [Rule::None; 4]);
+        split.operands.rules = rules;
         let lsbs = split.operands.key_lsbs.as_ref().unwrap();
         for head in 0..2 {
             let planes = Planes::new(&wide.operands.keys[head]);
@@ -311,8 +312,6 @@ fn planes_are_those_of_one_quantization_and_gathered_with_their_keys() {
         for (split, wide) in split.factors.iter().zip(&wide.factors) {
             assert_eq!(*split, 16.0 * wide);
         }
-        assert_eq!(split.operands.rules, rules);
-
         let live = Live {
             tokens: vec![3, 40, 59],
             heads: vec![2],
@@ -332,8 +331,8 @@ fn errors(tensors: &AttentionTensors, key_bits: usize, rule: Rule) -> (f64, AbsE
     let (mut of_floats, mut of_integers) = (AbsError::default(), AbsError::default());
     for layer in 0..tensors.layer_count() {
         let heads = tensors.head_count();
-        let quantized =
-            QuantizedLayer::with_lsb_plane(tensors, layer, &formats, true, vec![rule; heads]);
+        let mut quantized = QuantizedLayer::with_lsb_plane(tensors, layer, &formats, true);
+        quantized.operands.rules = vec![rule; heads];
         for head in 0..heads {
             let operands = quantized.operands.head(head);
             let traces = attend_head(&formats, &operands);

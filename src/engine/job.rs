@@ -5,7 +5,6 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs};
-use crate::accelerator::refine::golden::Rule;
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
 use crate::golden::float64::{
     AbsError, attend_integer_head, live_float_rows, outputs, refined_rows,
@@ -161,9 +160,7 @@ impl<'a> Job<'a> {
         let Some(refinement) = &self.refinement else {
             return QuantizedLayer::new(tensors, index, formats, self.condition);
         };
-        let none = vec![Rule::None; tensors.head_count()];
-        let mut quantized =
-            QuantizedLayer::with_lsb_plane(tensors, index, formats, self.condition, none);
+        let mut quantized = QuantizedLayer::with_lsb_plane(tensors, index, formats, self.condition);
         quantized.operands.rules = refinement.rules(index, &quantized);
         quantized
     }
@@ -223,8 +220,6 @@ struct LayerRun {
     quantized: QuantizedLayer,
     formats: Formats,
     operands: LayerOperands,
-    /// The KV heads of the operands, by their numbers in the whole layer.
-    kv_heads: Vec<usize>,
     live: Live,
     /// The queries that take part.
     queries: Vec<usize>,
@@ -237,8 +232,6 @@ impl LayerRun {
     fn new(job: &Job<'_>, index: usize, live: Live, reference_step: f64) -> LayerRun {
         let (tensors, schedule) = (job.tensors, &job.schedule);
         let quantized = job.quantized(index);
-        let mut kv_heads = gather(&quantized.operands.kv_heads, &live.heads);
-        kv_heads.dedup();
         let mut operands = quantized.operands.gather(&live);
         for (pruning, &live_keys) in operands.value_pruning.iter_mut().zip(&operands.live_keys) {
             *pruning = schedule.value_pruning(index, live_keys);
@@ -261,7 +254,6 @@ impl LayerRun {
             queries: live.queries(tensors.query_count(), tensors.key_count()),
             formats: job.formats,
             quantized,
-            kv_heads,
             live,
             step,
             reference_step,
@@ -279,7 +271,6 @@ impl LayerRun {
             quantized: &self.quantized,
             formats: &self.formats,
             operands: &self.operands,
-            kv_heads: &self.kv_heads,
             live: &self.live,
             step: &self.step,
         }

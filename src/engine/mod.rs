@@ -58,8 +58,6 @@ pub struct Layer<'a> {
     pub formats: &'a Formats,
     /// What takes part of it, compacted ([`LayerOperands::gather`]), with the value pruning of its rows.
     pub operands: &'a LayerOperands,
-    /// The KV heads of `operands`, by their numbers in the whole layer.
-    pub kv_heads: &'a [usize],
     /// The tokens and heads that take part.
     pub live: &'a Live,
     /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.

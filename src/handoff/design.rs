@@ -1,5 +1,6 @@
-//! The files of one generated design: Verilog, file list, constraints, memory inventory, manifest.
+//! The files of one generated design: Verilog, file list, constraints, C header, memory inventory, manifest.
 
+use super::header;
 use super::memories::{self, Memory};
 use super::output::{FileSet, MANIFEST};
 use crate::accelerator::top::AttentionCore;
@@ -54,7 +55,8 @@ pub struct Design {
     pub files: FileSet,
 }
 
-/// The hand-off of a configuration: Verilog, file list, constraints, memory inventory, configuration, manifest.
+/// The hand-off of a configuration: Verilog, file list, constraints, C header, memory inventory,
+/// configuration, manifest.
 ///
 /// The same configuration gives the same bytes wherever and whenever it runs.
 pub fn generate(config: &Config) -> Design {
@@ -72,6 +74,10 @@ pub fn generate(config: &Config) -> Design {
     }
     files.insert(format!("{top}.f").into(), list.into_bytes());
     files.insert(format!("{top}.sdc").into(), constraints(&top).into_bytes());
+    files.insert(
+        format!("{top}.h").into(),
+        header::memory_image(config, &top).into_bytes(),
+    );
     files.insert(MEMORIES.into(), pretty(&json!(memories)));
     files.insert(CONFIGURATION.into(), config.canonical().into_bytes());
     let manifest = manifest(config, &top, &files);

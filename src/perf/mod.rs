@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod elaborate;
+mod refinement;
 mod top_k;
 pub mod traffic;
 mod utilisation;

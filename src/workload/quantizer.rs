@@ -128,26 +128,18 @@ impl QuantizedLayer {
         QuantizedLayer::quantize(tensors, layer, formats, condition, false)
     }
 
-    /// The same with K in `formats.key_bits` and 4 more bits: an MSB plane and an LSB plane, which a head takes as
-    /// `rules` say, `[heads]`.
+    /// The same with K in `formats.key_bits` and 4 more bits: an MSB plane and an LSB plane, which no head takes: rules
+    /// depend on what is quantized here ([`Refinement::rules`](super::refinement::Refinement::rules)).
     ///
     /// # Panics
-    /// When there is no such layer, or not a rule for each head.
+    /// When there is no such layer.
     pub fn with_lsb_plane(
         tensors: &AttentionTensors,
         layer: usize,
         formats: &Formats,
         condition: bool,
-        rules: Vec<Rule>,
     ) -> QuantizedLayer {
-        assert_eq!(
-            rules.len(),
-            tensors.head_count(),
-            "rules and heads differ in number"
-        );
-        let mut quantized = QuantizedLayer::quantize(tensors, layer, formats, condition, true);
-        quantized.operands.rules = rules;
-        quantized
+        QuantizedLayer::quantize(tensors, layer, formats, condition, true)
     }
 
     fn quantize(

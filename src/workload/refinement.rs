@@ -33,6 +33,21 @@ impl fmt::Display for Measure {
     }
 }
 
+impl Measure {
+    /// What is compared with the limit of a row with this query and first sum of exponentials S, in a head with this
+    /// factor per unit of s. Lone keys give a probability of 1 and no noise, empty rows likewise.
+    pub fn of_row(self, query: &[i64], factor: f64, sum: i64) -> f64 {
+        let largest_probability = 65535.0 / sum.max(65535) as f64;
+        match self {
+            Measure::Threshold => largest_probability,
+            Measure::Noise => {
+                let squares: i64 = query.iter().map(|q| q * q).sum();
+                (1.0 - largest_probability) * squares as f64 * mean_square_per_square(factor)
+            }
+        }
+    }
+}
+
 /// Numbers for all layers, or one for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits(pub Vec<f64>);
@@ -157,15 +172,18 @@ impl Refinement {
     }
 }
 
-/// The registers of the noise rule: a query q has logits (in units of nats) that miss (factor / log2(e))^2 * sum(q^2) *
-/// [`LSB_VARIANCE`] of mean square without the LSBs; `factor` is the head's, per unit of s. The shift is the least with which
-/// the head's largest query fits N.
+/// The mean square error of a query's logits without LSBs, per sum(q^2), in a head with this factor per unit of s.
+fn mean_square_per_square(factor: f64) -> f64 {
+    LSB_VARIANCE * (factor / LOG2_E).powi(2)
+}
+
+/// The registers of the noise rule. The shift is the least with which the head's largest query fits N.
 fn noise_rule(limit: f64, queries: &[Vec<i64>], factor: f64) -> Rule {
     let squares = |query: &Vec<i64>| -> i64 { query.iter().map(|q| q * q).sum() };
     let most = queries.iter().map(squares).max().unwrap_or(0);
     let shift = (0..32).find(|shift| most >> shift <= MAX_NOISE);
     let shift = shift.expect("sums of squares have less than 48 bits");
-    let per_square = LSB_VARIANCE * (factor / LOG2_E).powi(2);
+    let per_square = mean_square_per_square(factor);
     // Without an error (a factor of 0) no limit is passed, except one of 0, where 0 / 0 is cast to 0.
     let registers = (limit / per_square / f64::from(1 << shift)).round();
     Rule::Noise {

@@ -19,7 +19,7 @@ use crate::numerics::{Formats, STORED_BITS};
 /// What a base address is a multiple of: AXI4's boundary for bursts, which the strides divide.
 pub const BASE_ALIGNMENT: u64 = 4096;
 /// Least bytes between planes: the distance at which an HBM channel turns to another bank.
-const LEAST_PLANE_BYTES: u64 = 8192;
+pub const LEAST_PLANE_BYTES: u64 = 8192;
 
 /// What a plane holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
