@@ -3,9 +3,11 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::control::Dispatch;
-use crate::accelerator::fetch::{Fetch, ReadMaster};
+use crate::accelerator::fetch::ReadMaster;
 use crate::accelerator::importance::Probability;
+use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
+use crate::accelerator::refine::Judge;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::accelerator::top_k::{FirstEquals, TopK};
@@ -23,6 +25,7 @@ use crate::cells::multiplier::Multiplier;
 use crate::cells::popcount::Popcount;
 use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::reciprocal::Reciprocal;
+use crate::cells::reset_control::ResetControl;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
 use crate::cells::zero_eliminator::ZeroEliminator;
@@ -67,6 +70,7 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(Fork {
         branches: lanes + 1,
     }));
+    blocks.push(Box::new(ResetControl));
     blocks.push(Box::new(Join {
         branches: lanes + 1,
     }));
@@ -141,7 +145,8 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let importance = AttentionCore::new(config).importance();
     vec![
         Box::new(ReadMaster::new(config)),
-        Box::new(Fetch::new(config).converter()),
+        Box::new(OutputWriter::new(config).master()),
+        Box::new(OutputWriter::new(config)),
         Box::new(Dispatch::new(config)),
         Box::new(MergeSorter {
             lanes: 8,
@@ -166,7 +171,7 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     ]
 }
 
-/// The K and V buffers, `query_key` and its parts.
+/// The K and V buffers, `query_key` and its parts, `refine` and its parts.
 fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     let core = AttentionCore::new(config);
     let stage = core.query_key();
@@ -179,6 +184,11 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     }
     blocks.push(Box::new(stage.element()));
     blocks.push(Box::new(stage));
+    if let (Some(noise), Some(refine)) = (core.query_noise(), core.refine()) {
+        blocks.push(Box::new(noise));
+        blocks.push(Box::new(Judge));
+        blocks.push(Box::new(refine));
+    }
 }
 
 fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {

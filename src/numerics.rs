@@ -38,6 +38,10 @@ pub const WEIGHT_BITS: usize = 16;
 pub const RECIPROCAL_BITS: usize = 18;
 /// Bits of k = floor(log2 S).
 pub const RECIPROCAL_EXPONENT_BITS: usize = 5;
+/// Bits of a query's noise N, min(65535, sum of q^2 >> shift), and of the limit on it.
+pub const NOISE_BITS: usize = 16;
+/// Bits of its shift, 0 to 31.
+pub const NOISE_SHIFT_BITS: usize = 5;
 /// Bits of a probability p (UQ0.16), the increment of a token's importance.
 pub const PROBABILITY_BITS: usize = 16;
 /// Bits of a token's importance (unsigned, saturating).

@@ -102,6 +102,7 @@ impl Channels {
         if has_lsb {
             sources.push(("refetch", vec![Field::unsigned("data", 1)]));
             sinks.push(("lsb_job", unsigned(&fetch.job_fields(Class::Lsb))));
+            sinks.push(("refined", vec![Field::unsigned("data", 1)]));
             sinks.push(("lsb_row", unsigned(&fetch.ring(Class::Lsb).row_fields())));
         }
         Channels {
@@ -144,6 +145,8 @@ impl Channels {
             let progressive = key["progressive"] == [1];
             if progressive {
                 sent[3].push(vec![i64::from(refetches)]);
+                let told = with(&key, "data", &[i64::from(refetches)]);
+                leaves("refined", &told);
             }
             let refined = progressive && refetches;
             let job = renamed(&key, "lsb_base", "base");

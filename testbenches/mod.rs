@@ -8,18 +8,19 @@ mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
 pub mod banked_fifo;
-pub mod bitwidth_converter;
 pub mod dispatch;
 mod divider;
 mod exp2;
 pub mod exponent;
 pub mod exponential_pass;
+pub mod fetch;
 mod fifo;
 mod fork;
 pub mod harness;
 pub mod head_magnitude;
 pub mod importance;
 mod join;
+pub mod judge;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
@@ -28,18 +29,24 @@ pub mod line_ring;
 mod max_tree;
 mod multiplier;
 pub mod output_scale;
+pub mod output_writer;
 pub mod pipeline;
 mod popcount;
 pub mod prefix_sum;
 pub mod prob_value;
 pub mod prob_value_element;
 pub mod probability;
+pub mod progressive_layers;
 pub mod query_key;
 pub mod query_key_element;
+pub mod query_noise;
 pub mod queue;
 pub mod quick_select;
 pub mod read_master;
+pub mod receiver;
 mod reciprocal;
+pub mod refine;
+pub mod reset_control;
 pub mod row_sum;
 pub mod selections;
 pub mod softmax;
@@ -121,6 +128,7 @@ pub fn all() -> Vec<Testbench> {
         fork,
         join,
         arbiter,
+        reset_control,
         prefix_sum,
         zero_eliminator,
         multiplier,
@@ -131,12 +139,12 @@ pub fn all() -> Vec<Testbench> {
         exp2,
         reciprocal,
         read_master,
+        fetch,
         lane_packer,
         lane_unpacker,
         line_compactor,
         quick_select,
         top_k,
-        bitwidth_converter,
         dispatch,
         line_ring,
         kv_buffer,
@@ -144,6 +152,9 @@ pub fn all() -> Vec<Testbench> {
         query_key,
         exponent,
         row_sum,
+        query_noise,
+        judge,
+        refine,
         exponential_pass,
         weights,
         value_ranking,
@@ -156,6 +167,7 @@ pub fn all() -> Vec<Testbench> {
         probability,
         head_magnitude,
         importance,
+        output_writer,
         attention_core,
     ]
 }

@@ -1,18 +1,23 @@
 //! The attention pipeline: `query_key`, `softmax`, `prob_value` and importance, joined by streams. Its lines come from
 //! whatever holds K and V.
 
+use std::cell::Cell;
+
 use super::importance::{HeadMagnitude, Importance};
 use super::kv_buffer::LineRing;
 use super::prob_value::ProbValue;
 use super::query_key::QueryKey;
+use super::refine::{QueryNoise, Refine};
 use super::shape::ArrayShape;
 use super::softmax::{Softmax, ValueRanking};
+use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
+use crate::cells::join::Join;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::net;
-use crate::numerics::{Formats, value_bits};
+use crate::numerics::{Formats, KEY_LSB_BITS, value_bits};
 
 /// Query rows enter with the lines of K and V that they read, output rows leave in order.
 #[derive(Clone, Debug)]
@@ -27,8 +32,10 @@ pub struct AttentionPipeline {
     pub softmax_lanes: usize,
     /// Outputs per cycle.
     pub output_lanes: usize,
-    /// Lines of the score ring.
+    /// Lines of the score ring, and of that in which rows with a rule wait for their maximum.
     pub score_lines: usize,
+    /// Lines of the ring in which these wait for their verdict and LSBs; 0 for hardware without an LSB plane.
+    pub held_lines: usize,
     /// Lines of the exponential ring.
     pub exponential_lines: usize,
     /// Lines of the weight ring.
@@ -62,6 +69,10 @@ impl AttentionPipeline {
             softmax_lanes: config.softmax.lanes,
             output_lanes: config.output.lanes,
             score_lines: config.buffers.score_lines,
+            held_lines: match config.buffers.key_lsb_lines {
+                0 => 0,
+                _ => config.buffers.held_lines,
+            },
             exponential_lines: config.buffers.exponential_lines,
             weight_lines: config.buffers.weight_lines,
             keys_per_row: config.limits.keys_per_row,
@@ -72,19 +83,74 @@ impl AttentionPipeline {
         }
     }
 
+    /// Whether there is an LSB plane.
+    pub fn refines(&self) -> bool {
+        self.held_lines > 0
+    }
+
     /// Rows whose descriptors may wait for a stage, those ahead of their first score among them.
     pub fn rows(&self) -> usize {
         self.rows_in_flight + Self::ROWS_AHEAD
     }
 
+    /// The same for what waits for V: as many rows again may be between `query_key` and softmax.
+    pub fn value_rows(&self) -> usize {
+        self.rows()
+            + if self.refines() {
+                self.rows_in_flight
+            } else {
+                0
+            }
+    }
+
     /// The Q x K stage.
     pub fn query_key(&self) -> QueryKey {
+        let score_places = match self.refine() {
+            Some(refine) => refine.waiting_ring().lines(),
+            None => self.softmax().score_places(),
+        };
+        QueryKey {
+            score_places,
+            held_queries: if self.refines() {
+                self.rows_in_flight
+            } else {
+                0
+            },
+            ..self.plain_query_key()
+        }
+    }
+
+    /// The Q x K stage without what depends on its receivers.
+    fn plain_query_key(&self) -> QueryKey {
         QueryKey {
             shape: self.shape.clone(),
             formats: self.formats,
             lanes: self.softmax_lanes,
-            score_places: self.softmax().score_places(),
+            score_places: 0,
+            held_queries: 0,
         }
+    }
+
+    /// The stage of progressive rows, where there is an LSB plane.
+    pub fn refine(&self) -> Option<Refine> {
+        self.refines().then(|| Refine {
+            formats: self.formats,
+            lanes: self.softmax_lanes,
+            waiting_lines: self.score_lines,
+            held_lines: self.held_lines,
+            lsb_lines: self.plain_query_key().lsb_places(),
+            rows: self.rows_in_flight,
+            score_places: self.softmax().score_places(),
+        })
+    }
+
+    /// The noise of queries, where there is an LSB plane.
+    pub fn query_noise(&self) -> Option<QueryNoise> {
+        self.refines().then(|| QueryNoise {
+            shape: self.shape.clone(),
+            query_bits: self.formats.query_bits,
+            rows: self.rows_in_flight,
+        })
     }
 
     /// The softmax stage.
@@ -152,7 +218,7 @@ impl AttentionPipeline {
 
     /// Fields of the `query` channel.
     pub fn query_fields(&self) -> Vec<Field> {
-        self.query_key().row_fields()
+        self.plain_query_key().row_fields()
     }
 
     /// Fields of the `row` channel.
@@ -172,10 +238,14 @@ impl AttentionPipeline {
                 fields.push(field);
             }
         }
+        if self.refines() {
+            fields.extend(Refine::rule_fields());
+            fields.push(QueryNoise::shift_field());
+        }
         fields
     }
 
-    /// Fields of `key_line` and `value_line`, as a [`LineRing`] gives them.
+    /// Fields of `key_line`, `value_line` and `lsb_line`, as a [`LineRing`] gives them.
     pub fn line_fields(&self, element_bits: usize) -> Vec<Field> {
         let of_any_length = LineRing {
             shape: self.shape.clone(),
@@ -207,6 +277,9 @@ impl AttentionPipeline {
     pub fn out_channels(&self) -> Vec<(&'static str, Vec<Field>)> {
         let mut channels = vec![("out", self.prob_value().out_fields())];
         channels.extend(self.value_id_fields().map(|fields| ("value_id", fields)));
+        if self.refines() {
+            channels.push(("refetch", Refine::verdict_fields()));
+        }
         channels.extend(self.importance().out_channels());
         channels
     }
@@ -221,6 +294,7 @@ impl AttentionPipeline {
             ("softmax_lanes", self.softmax_lanes),
             ("output_lanes", self.output_lanes),
             ("score_lines", self.score_lines),
+            ("held_lines", self.held_lines),
             ("exponential_lines", self.exponential_lines),
             ("weight_lines", self.weight_lines),
             ("keys_per_row", self.keys_per_row),
@@ -234,19 +308,42 @@ impl AttentionPipeline {
     }
 }
 
-/// One branch of a row descriptor: the named fields, waiting for their stage in a FIFO of `depth`.
-pub(super) fn branch<'m>(
+/// A row descriptor on its way to several stages.
+pub(super) struct RowFork<'m> {
     m: &'m Builder,
     fork: Instance<'m>,
-    (index, name, depth): (usize, &str, usize),
-    row: &Stream<'m>,
-    fields: &[&str],
-) -> Stream<'m> {
-    let branch = fork.stream(&format!("out{index}"));
-    let fields = fields.iter().map(|f| ((*f).to_owned(), row.field(f)));
-    let stream = Stream::new(branch.valid, branch.ready, fields.collect());
-    let fifo = Fifo::new(stream.width(), depth);
-    m.through(&format!("u_{name}_fifo"), &fifo, stream)
+    row: Stream<'m>,
+    taken: Cell<usize>,
+}
+
+impl<'m> RowFork<'m> {
+    /// A fork of `row` with that many branches, the instance `name`.
+    pub(super) fn new(m: &'m Builder, name: &str, branches: usize, row: Stream<'m>) -> Self {
+        let fork = m.instance(name, &Fork { branches });
+        fork.input("in_valid", row.valid);
+        row.ready.drive(fork.output("in_ready"));
+        RowFork {
+            m,
+            fork,
+            row,
+            taken: Cell::new(0),
+        }
+    }
+
+    /// The next branch: the named fields.
+    pub(super) fn direct(&self, fields: &[&str]) -> Stream<'m> {
+        let branch = self.fork.stream(&format!("out{}", self.taken.get()));
+        self.taken.set(self.taken.get() + 1);
+        let fields = fields.iter().map(|f| ((*f).to_owned(), self.row.field(f)));
+        Stream::new(branch.valid, branch.ready, fields.collect())
+    }
+
+    /// The same, waiting for its stage in a FIFO of `depth`.
+    pub(super) fn branch(&self, name: &str, depth: usize, fields: &[&str]) -> Stream<'m> {
+        let stream = self.direct(fields);
+        let fifo = Fifo::new(stream.width(), depth);
+        self.m.through(&format!("u_{name}_fifo"), &fifo, stream)
+    }
 }
 
 impl Block for AttentionPipeline {
@@ -277,29 +374,26 @@ impl Block for AttentionPipeline {
         let row = m.stream_in("row", &self.row_fields());
         let out = m.stream_out("out", &self.prob_value().out_fields());
 
-        m.section("every stage gets its part of the row descriptor");
-        let branches = if self.value_engines > 0 { 5 } else { 4 };
-        let u_fork = m.instance("u_row_fork", &Fork { branches });
-        u_fork.input("in_valid", row.valid);
-        row.ready.drive(u_fork.output("in_ready"));
-        let rows = self.rows();
-        let branch = |index, name, depth, fields: &[&str]| {
-            branch(m, u_fork, (index, name, depth), &row, fields)
-        };
-        let scale = branch(0, "scale", rows, &["mantissa", "pre", "post"]);
-        let prob_row = branch(1, "prob_row", rows, &["level"]);
-        let probability_row = branch(2, "probability_row", rows, &["job_last"]);
+        let (row, first) = self.fork(m, row);
+        let scale = row.branch("scale", self.rows(), &["mantissa", "pre", "post"]);
+        let prob_row = row.branch("prob_row", self.rows(), &["level"]);
+        let probability_row = row.branch("probability_row", self.rows(), &["job_last"]);
         let names = ["head_last", "job_last", "step_mantissa", "step_shift"];
-        let output_row = branch(3, "output_row", rows + 1, &names);
+        let output_row = row.branch("output_row", self.rows() + 1, &names);
 
         m.section("scores");
         let score_free = m.wire("score_free", 1, "a place in the score ring is free again");
-        let u_query_key = m.instance("u_query_key", &self.query_key());
-        u_query_key
-            .feed("row", query)
-            .feed("line", key_line)
-            .input("score_free", *score_free);
-        let [score, maximum] = ["score", "maximum"].map(|channel| u_query_key.stream(channel));
+        let [score, maximum] = match first {
+            Some(first) => self.refined_scores(m, query, key_line, first, *score_free),
+            None => {
+                let u_query_key = m.instance("u_query_key", &self.query_key());
+                u_query_key
+                    .feed("row", query)
+                    .feed("line", key_line)
+                    .input("score_free", *score_free);
+                ["score", "maximum"].map(|channel| u_query_key.stream(channel))
+            }
+        };
 
         m.section("weights");
         let u_softmax = m.instance("u_softmax", &self.softmax());
@@ -309,7 +403,7 @@ impl Block for AttentionPipeline {
             .feed("scale", scale);
         if let Some(fields) = self.value_id_fields() {
             let names = ["live", "values_kept", "renormalise"];
-            let pruning = branch(4, "pruning", rows, &names);
+            let pruning = row.branch("pruning", self.rows(), &names);
             let as_softmax = [
                 ("keys", "live"),
                 ("kept", "values_kept"),
@@ -359,7 +453,97 @@ impl Block for AttentionPipeline {
     }
 }
 
+/// What is told of a row before softmax.
+struct FirstPart<'m> {
+    /// With its query.
+    query: Stream<'m>,
+    /// With its first scores.
+    refine: Stream<'m>,
+}
+
 impl AttentionPipeline {
+    /// Hands out the row descriptor to the stages from softmax on, and where there is an LSB plane to those before it;
+    /// then the others get it through one memory, as rows may wait for long between `query_key` and softmax.
+    fn fork<'m>(&self, m: &'m Builder, row: Stream<'m>) -> (RowFork<'m>, Option<FirstPart<'m>>) {
+        m.section("every stage gets its part of the row descriptor");
+        let branches = if self.value_engines > 0 { 5 } else { 4 };
+        if !self.refines() {
+            return (RowFork::new(m, "u_row_fork", branches, row), None);
+        }
+        let first = RowFork::new(m, "u_first_row_fork", 3, row);
+        let names = ["rule", "noise_shift"];
+        let query = first.branch("query_row", Self::ROWS_AHEAD - 1, &names);
+        let fields = Refine::row_fields();
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        let refine = first.branch("refine_row", self.rows(), &names);
+        let fields = self.row_fields();
+        let names = fields.iter().map(|field| field.name.as_str());
+        let before = ["rule", "confident_sum", "noise_limit", "noise_shift"];
+        let names: Vec<_> = names.filter(|name| !before.contains(name)).collect();
+        let others = first.direct(&names);
+        let ring = BankedFifo::new(others.width(), self.rows_in_flight);
+        let others = m.through("u_row_ring", &ring, others);
+        let first = FirstPart { query, refine };
+        (RowFork::new(m, "u_row_fork", branches, others), Some(first))
+    }
+
+    /// Final scores and their maxima: `query_key` and `refine`.
+    fn refined_scores<'m>(
+        &self,
+        m: &'m Builder,
+        query: Stream<'m>,
+        key_line: Stream<'m>,
+        row: FirstPart<'m>,
+        score_free: Sig<'m>,
+    ) -> [Stream<'m>; 2] {
+        let (Some(refine), Some(noise)) = (self.refine(), self.query_noise()) else {
+            unreachable!("there is an LSB plane");
+        };
+        let lsb_line = m.stream_in("lsb_line", &self.line_fields(KEY_LSB_BITS));
+        let of_query = row.query;
+        let u_join = m.instance("u_query_join", &Join { branches: 2 });
+        u_join
+            .input("in0_valid", query.valid)
+            .input("in1_valid", of_query.valid);
+        query.ready.drive(u_join.output("in0_ready"));
+        of_query.ready.drive(u_join.output("in1_ready"));
+        let rule = of_query.field("rule");
+        let fields = vec![
+            ("query".to_owned(), query.field("query")),
+            ("level".to_owned(), query.field("level")),
+            ("progressive".to_owned(), rule.any()),
+            ("wanted".to_owned(), rule.bit(1)),
+            ("shift".to_owned(), of_query.field("noise_shift")),
+        ];
+        let both = u_join.stream("out").with_fields(fields);
+        let fork = RowFork::new(m, "u_query_fork", 2, both);
+
+        let u_query_key = m.instance("u_query_key", &self.query_key());
+        u_query_key
+            .feed("row", fork.direct(&["query", "level", "progressive"]))
+            .feed("line", key_line)
+            .feed("lsb_line", lsb_line);
+        let u_noise = m.instance("u_query_noise", &noise);
+        u_noise.feed("query", fork.direct(&["query", "level", "wanted", "shift"]));
+
+        m.section("rows with a rule wait for their verdict, and are refined");
+        let u_refine = m.instance("u_refine", &refine);
+        u_refine
+            .feed("first_score", u_query_key.stream("score"))
+            .feed("first_maximum", u_query_key.stream("maximum"))
+            .feed("lsb", u_query_key.stream("lsb"))
+            .feed("row", row.refine)
+            .feed("noise", u_noise.stream("noise"))
+            .input("score_free", score_free);
+        u_query_key
+            .feed("verdict", u_refine.stream("verdict"))
+            .input("score_free", u_refine.output("first_free"))
+            .input("lsb_free", u_refine.output("lsb_free"));
+        m.stream_out("refetch", &Refine::verdict_fields())
+            .connect(u_refine.stream("refetch"));
+        ["score", "maximum"].map(|channel| u_refine.stream(channel))
+    }
+
     /// Importance with its jobs, fed with the probabilities of each row.
     fn importance_of<'m>(
         &self,

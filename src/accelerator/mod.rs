@@ -27,6 +27,8 @@ pub mod control;
 pub mod fetch;
 pub mod importance;
 pub mod kv_buffer;
+pub mod memory_core;
+pub mod output;
 pub mod prob_value;
 pub mod query_key;
 pub mod refine;

@@ -2,11 +2,14 @@
 
 use std::ops::Deref;
 
-use super::attention_pipeline::{AttentionPipeline, branch};
+use super::attention_pipeline::{AttentionPipeline, RowFork};
 use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
+use super::refine::Refine;
 use crate::cells::fork::Fork;
 use crate::config::Config;
-use crate::hdl::{About, Block, Builder, Field};
+use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::net;
+use crate::numerics::KEY_LSB_BITS;
 
 /// One head after another: K and V lines fill the buffers, query rows enter, output rows leave in order.
 ///
@@ -19,6 +22,8 @@ pub struct AttentionCore {
     pub key_lines: usize,
     /// Lines of the V buffer, likewise.
     pub value_lines: usize,
+    /// Lines of the buffer of K's LSB plane, likewise, where the pipeline refines rows.
+    pub key_lsb_lines: usize,
 }
 
 impl Deref for AttentionCore {
@@ -36,6 +41,7 @@ impl AttentionCore {
             pipeline: AttentionPipeline::new(config),
             key_lines: config.buffers.key_lines,
             value_lines: config.buffers.value_lines,
+            key_lsb_lines: config.buffers.key_lsb_lines,
         }
     }
 
@@ -47,6 +53,12 @@ impl AttentionCore {
     /// The V buffer.
     pub fn value_buffer(&self) -> LineBuffer {
         self.line_buffer(self.formats.value_bits, self.value_lines)
+    }
+
+    /// The buffer of K's LSB plane, where there is one.
+    pub fn lsb_buffer(&self) -> Option<LineBuffer> {
+        self.refines()
+            .then(|| self.line_buffer(KEY_LSB_BITS, self.key_lsb_lines))
     }
 
     fn line_buffer(&self, element_bits: usize, lines: usize) -> LineBuffer {
@@ -82,12 +94,16 @@ impl Block for AttentionCore {
         let mut parameters = self.pipeline.parameters();
         parameters.push(("key_lines", self.key_lines.to_string()));
         parameters.push(("value_lines", self.value_lines.to_string()));
+        parameters.push(("key_lsb_lines", self.key_lsb_lines.to_string()));
         About {
             purpose: "Attention core: softmax(q K^T * scale) V for query rows of one head after another.\n\
                       \n\
                       key   -> K buffer -> pipeline -> out\n\
                       value -> V buffer ------^\n\
-                      row   -> one descriptor per query row, forked to both buffers and the pipeline"
+                      row   -> one descriptor per query row, forked to both buffers and the pipeline\n\
+                      \n\
+                      With an LSB plane: lsb -> LSB buffer -> pipeline, the lines of the rows that `refetch` names, in its\n\
+                      order; each row is a head of its own there."
                 .into(),
             parameters,
             source: file!(),
@@ -96,28 +112,25 @@ impl Block for AttentionCore {
 
     fn build(&self, m: &Builder) {
         let elements = self.shape.multipliers;
-        let line = |bits: usize, what: &str| {
-            let doc = format!("{what} line: element k of {bits} bits, signed");
+        let line = |bits: usize, what: &str, sign: &str| {
+            let doc = format!("{what} line: element k of {bits} bits, {sign}");
             [Field::new("data", elements * bits, &doc)]
         };
-        let key = m.stream_in("key", &line(self.formats.key_bits, "K"));
-        let value = m.stream_in("value", &line(self.formats.value_bits, "V"));
+        let key = m.stream_in("key", &line(self.formats.key_bits, "K", "signed"));
+        let value = m.stream_in("value", &line(self.formats.value_bits, "V", "signed"));
         let row = m.stream_in("row", &self.row_fields());
 
         m.section("the buffers and the pipeline get their parts of the row descriptor");
-        let u_fork = m.instance("u_row_fork", &Fork { branches: 4 });
-        u_fork.input("in_valid", row.valid);
-        row.ready.drive(u_fork.output("in_ready"));
-        let buffer = ["level", "live", "release", "keys"];
-        let key_row = branch(m, u_fork, (0, "key_row", 2), &row, &buffer);
+        let branches = if self.refines() { 5 } else { 4 };
+        let rows = RowFork::new(m, "u_row_fork", branches, row);
+        let of_buffer = ["level", "live", "release", "keys"];
+        let key_row = rows.branch("key_row", 2, &of_buffer);
         let ahead = AttentionPipeline::ROWS_AHEAD - 1;
-        let query = branch(m, u_fork, (1, "query", ahead), &row, &["query", "level"]);
-        let value_row = branch(m, u_fork, (2, "value_row", self.rows()), &row, &buffer);
-        let of_pipeline = self.pipeline.row_fields();
-        let fields = of_pipeline
-            .iter()
-            .map(|field| (field.name.clone(), row.field(&field.name)));
-        let stage_row = u_fork.stream("out3").with_fields(fields.collect());
+        let query = rows.branch("query", ahead, &["query", "level"]);
+        let value_row = rows.branch("value_row", self.value_rows(), &of_buffer);
+        let fields = self.pipeline.row_fields();
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        let stage_row = rows.direct(&names);
 
         m.section("K and V");
         let u_keys = m.instance("u_key_buffer", &self.key_buffer());
@@ -135,8 +148,45 @@ impl Block for AttentionCore {
         for (name, fields) in self.pipeline.job_channels() {
             u_pipeline.feed(name, m.stream_in(name, &fields));
         }
+        if let Some(lsbs) = self.lsb_buffer() {
+            let lsb_row = rows.branch("lsb_row", self.value_rows(), &["level", "live", "rule"]);
+            let lsb_row = refetched(m, lsb_row, u_pipeline.stream("refetch"));
+            let fill = m.stream_in("lsb", &line(KEY_LSB_BITS, "LSB", "unsigned"));
+            let u_lsbs = m.instance("u_lsb_buffer", &lsbs);
+            u_lsbs.feed("fill", fill).feed("row", lsb_row);
+            u_pipeline.feed("lsb_line", u_lsbs.stream("line"));
+        }
         for (name, fields) in self.pipeline.out_channels() {
-            m.stream_out(name, &fields).connect(u_pipeline.stream(name));
+            if name != "refetch" {
+                m.stream_out(name, &fields).connect(u_pipeline.stream(name));
+            }
         }
     }
+}
+
+/// The rows whose LSB lines are read, each a head of its own, once `refetch`, which has a word per row with a rule and
+/// goes on to the core's output, asks for them.
+fn refetched<'m>(m: &'m Builder, row: Stream<'m>, refetch: Stream<'m>) -> Stream<'m> {
+    m.section("rows whose LSB lines are read");
+    let out = m.stream_out("refetch", &Refine::verdict_fields());
+    let u_fork = m.instance("u_refetch_fork", &Fork { branches: 2 });
+    u_fork.input("in_valid", refetch.valid);
+    refetch.ready.drive(u_fork.output("in_ready"));
+    let [copy, wanted] = ["out0", "out1"].map(|branch| u_fork.stream(branch));
+    out.connect(copy.with_fields(vec![("data".into(), refetch.data())]));
+
+    net!(m, judged = row.field("rule").any());
+    net!(m, read = row.valid & judged & wanted.valid & refetch.data());
+    let taken = m.wire("lsb_row_taken", 1, "");
+    net!(m, passes = *taken | !refetch.data());
+    wanted.ready.drive(row.valid & judged & passes);
+    row.ready.drive((!judged) | (wanted.valid & passes));
+    let live = row.field("live");
+    let fields = vec![
+        ("level".into(), row.field("level")),
+        ("live".into(), live),
+        ("release".into(), m.lit(1, 1)),
+        ("keys".into(), live),
+    ];
+    Stream::new(read, taken, fields)
 }

@@ -1,6 +1,7 @@
 //! Arbiter: several streams share one, in turn.
 
-use crate::hdl::{About, Block, Builder, Field, Sig};
+use crate::cells::one_hot::{chosen, lowest};
+use crate::hdl::{About, Block, Builder, Field};
 use crate::net;
 use crate::numerics::index_bits;
 use crate::reg;
@@ -111,13 +112,15 @@ impl Block for Arbiter {
         behind_q.next_when(offer & out.ready, !(grant | before));
 
         m.section("the served branch's word");
-        let chosen = branches.iter().enumerate().map(|(b, branch)| {
-            let index = m.lit(b as u64, index_bits(n));
-            let word = m.cat(&[index, branch.data()]);
-            word & grant.bit(b).repeat(word.width())
-        });
-        let word = chosen.reduce(|a, b| a | b).expect("two branches or more");
-        net!(m, word = word);
+        let words: Vec<_> = branches
+            .iter()
+            .enumerate()
+            .map(|(b, branch)| {
+                let index = m.lit(b as u64, index_bits(n));
+                m.cat(&[index, branch.data()])
+            })
+            .collect();
+        net!(m, word = chosen(grant, &words));
         for (b, branch) in branches.iter().enumerate() {
             branch.ready.drive(grant.bit(b) & out.ready);
         }
@@ -127,11 +130,6 @@ impl Block for Arbiter {
             &[("data", word.slice(0, self.width)), ("index", index)],
         );
     }
-}
-
-/// The lowest set bit alone.
-fn lowest<'m>(m: &'m Builder, word: Sig<'m>) -> Sig<'m> {
-    word & (!word).wrapping_add(m.lit(1, word.width()))
 }
 
 #[cfg(test)]

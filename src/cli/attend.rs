@@ -299,8 +299,8 @@ fn json(args: &Args, config: &Config, result: &JobResult) -> serde_json::Value {
             json!({
                 "layer": layer.layer,
                 "cycles": layer.cycles,
-                "dram_read_bytes": layer.traffic.map(|traffic| traffic.read()),
-                "dram_write_bytes": layer.traffic.map(|traffic| traffic.written()),
+                "dram_read_bytes": layer.traffic.map(|moved| moved.read),
+                "dram_write_bytes": layer.traffic.map(|moved| moved.written),
                 "rows": layer.rows,
                 "refetched_rows": layer.refetched_rows,
                 "effective_key_bits": layer.effective_key_bits,
@@ -385,12 +385,8 @@ fn table(layers: &[LayerReport]) -> String {
         ("K bits", |layer| {
             Some(format!("{:.2}", layer.effective_key_bits?))
         }),
-        ("bytes read", |layer| {
-            Some(layer.traffic?.read().to_string())
-        }),
-        ("written", |layer| {
-            Some(layer.traffic?.written().to_string())
-        }),
+        ("bytes read", |layer| Some(layer.traffic?.read.to_string())),
+        ("written", |layer| Some(layer.traffic?.written.to_string())),
         ("max error", |layer| Some(scientific(layer.error.max))),
         ("mean error", |layer| Some(scientific(layer.error.mean()))),
         ("max LSB", |layer| {

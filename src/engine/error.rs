@@ -2,11 +2,12 @@
 
 use thiserror::Error;
 
-use crate::accelerator::top::AttentionCore;
+use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::top_k::golden::TooManyPins;
 use crate::config::Config;
 use crate::cosim::{BenchError, CosimError};
 use crate::golden::layer::LayerOperands;
+use crate::workload::memory_image::ImageError;
 
 /// Why a layer does not fit a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -113,6 +114,9 @@ pub enum EngineError {
     /// The selection after the layer asks for more than there is.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// The layer has no memory image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The simulation could not be built or started.
     #[error(transparent)]
     Cosim(#[from] CosimError),
@@ -139,7 +143,7 @@ impl From<crate::testbenches::BenchError> for EngineError {
 /// # Errors
 /// [`LayerError`] when it cannot.
 pub(super) fn check_fit(
-    core: &AttentionCore,
+    core: &AttentionPipeline,
     (head_dim, heads): (usize, usize),
     keys: usize,
 ) -> Result<usize, LayerError> {
@@ -197,7 +201,7 @@ pub(super) fn check_one_plane(has_lsb_plane: bool) -> Result<(), LayerError> {
 /// # Errors
 /// [`LayerError::ValuePruning`] when a row keeps fewer values than it has live keys and the hardware keeps all.
 pub(super) fn check_value_pruning(
-    core: &AttentionCore,
+    core: &AttentionPipeline,
     layer: &LayerOperands,
 ) -> Result<(), LayerError> {
     let mut rows = layer.value_pruning.iter().zip(&layer.live_keys).enumerate();
@@ -219,7 +223,7 @@ pub(super) fn check_value_pruning(
 ///
 /// # Errors
 /// [`SelectionError::Capacity`] when it does not.
-pub(super) fn check_selection(core: &AttentionCore, keep: usize) -> Result<(), SelectionError> {
+pub(super) fn check_selection(core: &AttentionPipeline, keep: usize) -> Result<(), SelectionError> {
     if keep > core.keys_per_row {
         return Err(SelectionError::Capacity {
             keep,

@@ -60,7 +60,7 @@ impl Engine for GoldenEngine {
             outputs: Outputs::Codes(outputs),
             cycles: None,
             refetched: layer.operands.key_lsbs.is_some().then_some(refetched),
-            traffic: Some(traffic),
+            traffic: Some(traffic.moved()),
             cascade: Some(Importance::Codes(result.map_err(SelectionError::Pins)?)),
         })
     }

@@ -11,7 +11,7 @@ use crate::golden::float64::{
 };
 use crate::golden::layer::LayerOperands;
 use crate::numerics::{Formats, KEY_LSB_BITS, OUTPUT_FRACTION_BITS, PROBABILITY_BITS};
-use crate::perf::traffic::Traffic;
+use crate::perf::traffic::Moved;
 use crate::workload::attention_output::AttentionOutput;
 use crate::workload::quantizer::{QuantizedLayer, reference_value_step};
 use crate::workload::refinement::{Refinement, RefinementError};
@@ -78,7 +78,7 @@ pub struct LayerReport {
     /// Bits of K that a score was made of, in the mean over all rows and the keys that they see.
     pub effective_key_bits: Option<f64>,
     /// Bytes moved to and from memory, from engines that have one.
-    pub traffic: Option<Traffic>,
+    pub traffic: Option<Moved>,
     /// The integer outputs against float64 attention of the same integers, in steps of V: the error of the
     /// arithmetic without that of the quantization. `None` for engines that do not compute on integers.
     pub arithmetic_error: Option<AbsError>,

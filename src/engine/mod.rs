@@ -12,6 +12,8 @@ mod error;
 pub mod float;
 pub mod golden;
 pub mod job;
+pub mod memory;
+pub mod memory_streams;
 pub mod rtl;
 pub mod streams;
 
@@ -20,10 +22,11 @@ pub use error::{EngineError, LayerError, SelectionError};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
+use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
-use crate::perf::traffic::Traffic;
+use crate::perf::traffic::Moved;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::AttentionTensors;
 
@@ -71,7 +74,7 @@ pub struct LayerAttention {
     /// Which rows took K's LSB plane, `[heads][queries]`; `None` without one.
     pub refetched: Option<Vec<Vec<bool>>>,
     /// Bytes moved to and from memory; `None` from engines without one.
-    pub traffic: Option<Traffic>,
+    pub traffic: Option<Moved>,
     /// Importance after the layer and what is left for the next one; `None` from engines that do not gather it.
     pub cascade: Option<Importance>,
 }
@@ -140,9 +143,6 @@ impl EngineKind {
             return Ok(());
         }
         error::check_lsb_plane(config, has_lsb_plane)?;
-        if self == EngineKind::Rtl {
-            error::check_one_plane(has_lsb_plane)?;
-        }
         let core = AttentionCore::new(config);
         let head = (tensors.head_dim(), tensors.head_count());
         error::check_fit(&core, head, tensors.key_count())?;
@@ -156,7 +156,13 @@ impl EngineKind {
     /// [`EngineError::Cosim`] when a tool that the RTL needs is missing or fails.
     pub fn start(self, config: &Config, seed: u64) -> Result<Box<dyn Engine>, EngineError> {
         Ok(match self {
-            EngineKind::Rtl => Box::new(rtl::RtlEngine::new(config, &Verilator::default(), seed)?),
+            EngineKind::Rtl => {
+                let timing = MemoryTiming::Hbm2(Hbm2Timing::default());
+                let verilator = Verilator::default();
+                Box::new(memory::MemoryEngine::new(
+                    config, &verilator, &timing, seed,
+                )?)
+            }
             EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
             EngineKind::Float => Box::new(float::FloatEngine::default()),
         })

@@ -32,6 +32,8 @@ pub struct RtlEngine {
     scores: [Collected; 2],
     /// Positions of kept values, where the hardware prunes them: nobody fetches by them here.
     value_id: Option<SinkId>,
+    /// LSB lines, and which rows want theirs, where there is an LSB plane.
+    lsb: Option<(SourceId, SinkId)>,
 }
 
 /// What the core takes.
@@ -107,6 +109,9 @@ impl RtlEngine {
         let scores = [("token_score", tokens), ("head_score", heads)]
             .map(|(name, fields)| Collected::new(&mut bench, name, fields));
         let value_id = fields.value_id.map(|of| bench.sink("value_id", &of));
+        let lsb = fields
+            .lsb
+            .map(|[lsb, refetch]| (bench.source("lsb", &lsb), bench.sink("refetch", &refetch)));
         bench.reset(4)?;
         Ok(RtlEngine {
             core,
@@ -116,6 +121,7 @@ impl RtlEngine {
             kept,
             scores,
             value_id,
+            lsb,
         })
     }
 
@@ -199,6 +205,10 @@ impl RtlEngine {
         }
         if let Some(value_id) = self.value_id {
             self.bench.collect(value_id, streams.value_id_words);
+        }
+        if let Some((lsb, refetch)) = self.lsb {
+            self.bench.send(lsb, &streams.lsb);
+            self.bench.collect(refetch, streams.refetch_words);
         }
     }
 

@@ -22,15 +22,22 @@ pub struct Traffic {
     pub output: u64,
 }
 
-impl Traffic {
+/// Bytes that have moved between the channels and the accelerator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
     /// Bytes read.
-    pub fn read(&self) -> u64 {
-        self.key + self.key_lsb + self.value + self.query
-    }
-
+    pub read: u64,
     /// Bytes written.
-    pub fn written(&self) -> u64 {
-        self.output
+    pub written: u64,
+}
+
+impl Traffic {
+    /// All of it.
+    pub fn moved(&self) -> Moved {
+        Moved {
+            read: self.key + self.key_lsb + self.value + self.query,
+            written: self.output,
+        }
     }
 }
 
@@ -38,7 +45,7 @@ impl Traffic {
 /// their number in the whole layer, which says which half of a pair they are, and `refetched` says which rows of each head
 /// took the LSB plane.
 ///
-/// - Heads without a rule: K and V of their KV head are read once, and serve all of its queries.
+/// - Heads without a rule: K and V of their KV head are read once, and serve all queries of neighbouring heads.
 /// - Heads with a rule: each row reads K and V of the keys that it sees, and their LSBs where it is refetched.
 /// - Q is read and an output row written once per row. V of pruned values is read like all others.
 ///
@@ -72,8 +79,9 @@ pub fn layer_traffic(
         let rows = flags.len() as u64;
         traffic.query += rows * bytes(VectorFormat::Bits16);
         traffic.output += rows * bytes(VectorFormat::Bits16);
-        let resident =
-            |other: &usize| layer.kv_heads[*other] == kv_head && layer.rules[*other] == Rule::None;
+        // A head with a rule in between makes its neighbours load their KV head again.
+        let shares =
+            |other: usize| layer.kv_heads[other] == kv_head && layer.rules[other] == Rule::None;
         if layer.rules[head] != Rule::None {
             assert_eq!(layer.live_keys.len(), flags.len(), "rows differ in number");
             for (&live, &refetched) in layer.live_keys.iter().zip(flags) {
@@ -83,7 +91,7 @@ pub fn layer_traffic(
                     traffic.key_lsb += live as u64 * bytes(VectorFormat::Bits4);
                 }
             }
-        } else if (0..layer.queries.len()).find(resident) == Some(head) {
+        } else if head == 0 || !shares(head - 1) {
             let keys = layer.keys[kv_head].len() as u64;
             traffic.key += keys * key;
             traffic.value += keys * value;
@@ -136,8 +144,8 @@ mod tests {
             output: 6 * 64,
         };
         assert_eq!(traffic, expected);
-        assert_eq!(traffic.read(), 480 + 320 + 384);
-        assert_eq!(traffic.written(), 384);
+        assert_eq!(traffic.moved().read, 480 + 320 + 384);
+        assert_eq!(traffic.moved().written, 384);
     }
 
     #[test]

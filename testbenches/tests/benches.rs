@@ -87,7 +87,6 @@ on_presets!(
     top_k,
     lane_packer,
     lane_unpacker,
-    bitwidth_converter,
     dispatch,
     line_ring,
     kv_buffer,
@@ -95,6 +94,8 @@ on_presets!(
     query_key,
     exponent,
     row_sum,
+    query_noise,
+    refine,
     exponential_pass,
     weights,
     value_ranking,
@@ -106,10 +107,11 @@ on_presets!(
     prob_value,
     head_magnitude,
     importance,
+    output_writer,
     attention_core,
 );
 
-on_tiny_only!(divider, exp2, reciprocal, probability);
+on_tiny_only!(reset_control, divider, exp2, reciprocal, judge, probability);
 
 #[test]
 fn every_testbench_is_run_above() {

@@ -263,6 +263,7 @@ fn query_key_stage() -> QueryKey {
         },
         lanes: 2,
         score_places: 12,
+        held_queries: 0,
     }
 }
 
@@ -293,6 +294,7 @@ fn small_pipeline() -> AttentionPipeline {
         softmax_lanes: 2,
         output_lanes: 2,
         score_lines: 5,
+        held_lines: 0,
         exponential_lines: 5,
         weight_lines: 12,
         keys_per_row: 10,
@@ -308,6 +310,7 @@ fn small_core() -> AttentionCore {
         pipeline: small_pipeline(),
         key_lines: 6,
         value_lines: 6,
+        key_lsb_lines: 0,
     }
 }
 

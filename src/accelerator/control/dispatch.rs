@@ -79,6 +79,11 @@ impl Dispatch {
         fields
     }
 
+    /// Fields of the `refined` channel: a word per row with a rule, for whoever counts them.
+    pub fn refined_fields() -> [Field; 1] {
+        [Field::new("data", 1, "the row took its LSBs")]
+    }
+
     /// Fields of the `output_row` channel.
     pub fn output_row_fields(&self) -> Vec<Field> {
         self.fetch.query_fields()
@@ -93,7 +98,7 @@ impl Block for Dispatch {
     fn about(&self) -> About {
         let lsb = match self.has_lsb() {
             true => {
-                "\nkey -> u_lsb_fifo -> does its row ask for LSBs (refetch)? -> lsb_job, lsb_row"
+                "\nkey -> u_lsb_fifo -> does its row ask for LSBs (refetch)? -> lsb_job, lsb_row, refined"
             }
             false => "",
         };
@@ -187,6 +192,8 @@ impl Dispatch {
         let lsb_job = m.stream_out("lsb_job", &self.fetch.job_fields(Class::Lsb));
         let lsb_row = m.stream_out("lsb_row", &self.fetch.ring(Class::Lsb).row_fields());
 
+        let told_out = m.stream_out("refined", &Self::refined_fields());
+
         m.section("key jobs, and what is needed of them for the LSBs");
         let u_keys = m.instance("u_key_fork", &Fork { branches: 2 });
         u_keys.input("in_valid", key.valid);
@@ -211,7 +218,7 @@ impl Dispatch {
         let progressive = later.field("progressive");
         net!(m, known = later.valid & (refetch.valid | !progressive));
         net!(m, refined = progressive & refetch.data());
-        let u_known = m.instance("u_known_fork", &Fork { branches: 2 });
+        let u_known = m.instance("u_known_fork", &Fork { branches: 3 });
         u_known.input("in_valid", known);
         let taken = m.net("taken", known & u_known.output("in_ready"), "");
         later.ready.drive(taken);
@@ -243,6 +250,9 @@ impl Dispatch {
             ],
         );
         row.ready.drive(lsb_row.ready | !refined);
+        let told = u_known.stream("out2");
+        told_out.drive(told.valid & progressive, &[("data", refetch.data())]);
+        told.ready.drive(told_out.ready | !progressive);
     }
 }
 

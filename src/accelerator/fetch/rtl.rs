@@ -1,17 +1,30 @@
 //! The fetcher: lists of tokens and jobs in, lines of K, of its LSB plane, of V, and queries out.
 
-use super::bitwidth_converter::BitwidthConverter;
+use super::admission::Admission;
+use super::assembly::Assembly;
+use super::class_scan::{ClassScan, place_fields};
+use super::distributor::Distributor;
+use super::fetch_path::FetchPath;
+use super::fill_crossbar::FillCrossbar;
 use super::read_master::{BEAT_BYTES, ReadMaster};
+use super::read_request::ReadRequest;
+use super::tag::VectorTag;
+use super::token_list::TokenList;
 use crate::accelerator::kv_buffer::{LineColumn, LineRing};
 use crate::accelerator::shape::ArrayShape;
+use crate::cells::arbiter::Arbiter;
+use crate::cells::fifo::Fifo;
 use crate::config::Config;
-use crate::hdl::Field;
-use crate::numerics::{index_bits, log2_exact, value_bits};
+use crate::hdl::{About, Block, Builder, Field, Stream};
+use crate::net;
+use crate::numerics::{index_bits, log2_exact};
 
 /// Bits of an element of K's LSB plane.
 pub const LSB_BITS: usize = 4;
 /// Bits of a vector's format.
 pub const FORMAT_BITS: usize = 3;
+/// Jobs of a class between their first batch and their last vector's address.
+const JOBS: usize = 4;
 
 /// A class of vectors: each has its jobs, its ring of lines and its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -165,67 +178,111 @@ impl Fetch {
         index_bits(self.tokens)
     }
 
-    /// Bits of a rotation of channels; one that is not used where there is one channel.
-    pub fn rotation_bits(&self) -> usize {
-        index_bits(self.channels)
-    }
-
     /// Bits of an address in beats of 32 bytes.
     pub fn base_bits(&self) -> usize {
         self.address_bits - log2_exact(BEAT_BYTES)
     }
 
+    /// The scan of a class. A query is a job of one id, which is its own list.
+    pub fn scan(&self, class: Class) -> ClassScan {
+        let ring = self.ring(class);
+        let lanes = match class {
+            Class::Query => 1,
+            _ => self.scan_lanes(),
+        };
+        ClassScan {
+            shape: ring.shape,
+            lines: ring.lines,
+            list: TokenList {
+                lanes,
+                id_bits: self.id_bits(),
+                keys_per_row: ring.keys_per_row,
+            },
+            base_bits: self.base_bits(),
+            channels: self.channels,
+            jobs: JOBS,
+            skips: class == Class::Lsb,
+        }
+    }
+
+    /// What tags say.
+    pub fn tag(&self) -> VectorTag {
+        let bits = |class| index_bits(self.ring(class).lines);
+        VectorTag {
+            line_bits: self.classes().map(bits).max().expect("there are classes"),
+            slot_bits: index_bits(self.shape.chunks()),
+        }
+    }
+
+    /// The queues of the channels.
+    pub fn distributor(&self) -> Distributor {
+        Distributor {
+            channels: self.channels,
+            lanes: self.scan_lanes(),
+            id_bits: self.id_bits(),
+            tag: self.tag(),
+            job_bits: index_bits(JOBS),
+        }
+    }
+
+    /// The choice among the classes' batches.
+    pub fn admission(&self) -> Admission {
+        let distributor = self.distributor();
+        // In a channel's queue, between queue and port, under way, and in the assembly; and batches.
+        let of_channel = distributor.queue().depth + self.outstanding + 16;
+        Admission {
+            scans: self
+                .classes()
+                .map(|class| (class, self.scan(class)))
+                .collect(),
+            most_under_way: self.channels * of_channel + 4 * self.scan_lanes(),
+            distributor,
+        }
+    }
+
+    /// The address of a channel's vectors.
+    pub fn read_request(&self) -> ReadRequest {
+        ReadRequest {
+            distributor: self.distributor(),
+            master: self.read_master(),
+            shape: self.shape.clone(),
+            jobs: JOBS,
+        }
+    }
+
+    /// The assembly of a channel.
+    pub fn assembly(&self) -> Assembly {
+        let bits = self.classes().map(|class| self.bits_of(class));
+        Assembly {
+            shape: self.shape.clone(),
+            element_bits: bits.max().expect("there are classes"),
+            tag: self.tag(),
+        }
+    }
+
+    /// The way from the channels to the rings.
+    pub fn crossbar(&self) -> FillCrossbar {
+        FillCrossbar {
+            channels: self.channels,
+            assembly: self.assembly(),
+        }
+    }
+
     /// Fields of the `list` channel.
     pub fn list_fields(&self) -> Vec<Field> {
-        let lanes = self.scan_lanes();
-        let doc = format!("{lanes} ids of {} bits, the first one low", self.id_bits());
-        vec![
-            Field::new("id", lanes * self.id_bits(), &doc),
-            Field::new("last", 1, "last word of the list"),
-        ]
+        self.scan(Class::Key).list.list_fields()
     }
 
     /// Fields of the channels `key`, `lsb` and `value`.
     pub fn job_fields(&self, class: Class) -> Vec<Field> {
-        let mut fields = self.place_fields();
-        fields.extend([
-            Field::new("format", FORMAT_BITS, "of the vectors: 0 to 6"),
-            Field::new(
-                "keys",
-                value_bits(self.keys_per_row),
-                "vectors, at least one",
-            ),
-            Field::new("dense", 1, "ids 0 to keys - 1 instead of a list"),
-            Field::new("list_last", 1, "the class's last job with the list"),
-        ]);
-        if class == Class::Lsb {
-            fields.push(Field::new("skip", 1, "reads nothing"));
-        }
-        fields
+        self.scan(class).job_fields()
     }
 
     /// Fields of the `query` channel.
     pub fn query_fields(&self) -> Vec<Field> {
-        let mut fields = self.place_fields();
+        let mut fields = place_fields(self.base_bits(), self.channels, &self.shape);
         fields.push(Field::new("id", self.id_bits(), "of the query's token"));
         fields
-    }
-
-    /// Where the vectors of a head lie, and how long they are.
-    fn place_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new(
-                "base",
-                self.base_bits(),
-                "of the head in every channel: byte address / 32",
-            ),
-            Field::new(
-                "rotation",
-                self.rotation_bits(),
-                "exclusive-ored to the channel",
-            ),
-            self.shape.level_field(),
-        ]
     }
 
     /// Fields of the `query_line` channel.
@@ -255,22 +312,184 @@ impl Fetch {
             address_bits: self.address_bits,
             outstanding: self.outstanding,
             burst_beats: self.shape.max_dim() * 16 / (8 * BEAT_BYTES),
-            tag_bits: 1,
+            tag_bits: self.tag().bits(),
             timeout: self.timeout,
-        }
-    }
-
-    /// What widens the elements of a vector.
-    pub fn converter(&self) -> BitwidthConverter {
-        let widest = self.element_bits.into_iter().max();
-        BitwidthConverter {
-            shape: self.shape.clone(),
-            element_bits: widest.map_or(LSB_BITS, |bits| bits.max(LSB_BITS)),
         }
     }
 
     /// Channels of a memory port: `mem<n>_ar` and `mem<n>_r`.
     pub fn port_names(&self, channel: usize) -> [String; 2] {
         ["ar", "r"].map(|name| format!("mem{channel}_{name}"))
+    }
+}
+
+impl Block for Fetch {
+    fn name(&self) -> String {
+        format!("spatten_fetch_{}", self.suffix())
+    }
+
+    fn about(&self) -> About {
+        About {
+            purpose: "Fetch: from lists of surviving tokens to lines of K, of its LSB plane and of V, and to queries.\n\
+                      \n\
+                      list, jobs -> u_path -> requests -> u_port<n>: memory port n\n\
+                      lines      <- u_path <- beats    <-\n\
+                      \n\
+                      An error is told on `error`. Whoever controls the ports then raises stop_i, waits for idle_o, resets\n\
+                      the rest with restart_n_i, and starts again."
+                .into(),
+            parameters: self.parameters(),
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let list = m.stream_in("list", &self.list_fields());
+        let path = FetchPath {
+            fetch: self.clone(),
+        };
+        let mut inputs = vec![("list".to_owned(), list)];
+        for class in self.list_classes() {
+            let name = class.name();
+            let job = m.stream_in(name, &self.job_fields(class));
+            inputs.push((name.to_owned(), job));
+            let name = format!("{name}_row");
+            let row = m.stream_in(&name, &self.ring(class).row_fields());
+            inputs.push((name, row));
+        }
+        inputs.push(("query".into(), m.stream_in("query", &self.query_fields())));
+        let mut outputs = Vec::new();
+        for class in self.classes() {
+            let name = format!("{}_line", class.name());
+            let line = m.stream_out(&name, &self.line_fields(class));
+            outputs.push((name, line));
+        }
+        let master = self.read_master();
+        let ports: Vec<_> = (0..self.channels)
+            .map(|c| {
+                let [ar, r] = self.port_names(c);
+                let ar = m.stream_out(&ar, &master.address_fields());
+                (ar, m.stream_in(&r, &master.data_fields()))
+            })
+            .collect();
+        let error = m.stream_out("error", &self.error_fields());
+        let stop = m.input("stop", 1, "the ports take no requests and throw data away");
+        let idle = m.output("idle", 1, "the ports are stopped, and no read is under way");
+        let doc =
+            "active low, from a register or port: resets all but the ports, which must be idle";
+        let restart = m.input("restart_n", 1, doc);
+
+        m.section("all but the ports");
+        let u_path = m.instance("u_path", &path);
+        m.unused("restart", restart, "TODO");
+        for (name, stream) in inputs {
+            u_path.feed(&name, stream);
+        }
+        for (name, line) in outputs {
+            line.connect(u_path.stream(&name));
+        }
+
+        m.section("the ports");
+        let mut idle_of = Vec::new();
+        let mut errors = Vec::new();
+        for (c, (ar, r)) in ports.into_iter().enumerate() {
+            let u_port = m.instance(&format!("u_port{c}"), &master);
+            u_port
+                .feed("request", u_path.stream(&format!("request{c}")))
+                .feed("r", r)
+                .input("stop", stop);
+            ar.connect(u_port.stream("ar"));
+            u_path.feed(&format!("beat{c}"), u_port.stream("beat"));
+            idle_of.push(u_port.output("idle"));
+            errors.push(u_port.stream("error"));
+        }
+        idle.drive(m.pack(&idle_of).all());
+
+        m.section("errors, one port's after the other's");
+        error.connect(self.errors(m, errors));
+    }
+}
+
+impl Fetch {
+    /// The errors of all ports in one stream, with the port's number.
+    fn errors<'m>(&self, m: &'m Builder, errors: Vec<Stream<'m>>) -> Stream<'m> {
+        let width = errors[0].width();
+        let port_bits = index_bits(self.channels);
+        let (word, stream) = if self.channels == 1 {
+            let error = errors.into_iter().next().expect("one port");
+            let word = m.cat(&[m.lit(0, port_bits), error.packed()]);
+            (word, error)
+        } else {
+            let arbiter = Arbiter {
+                branches: self.channels,
+                width,
+            };
+            let u_errors = m.instance("u_errors", &arbiter);
+            for (c, error) in errors.into_iter().enumerate() {
+                let fields = vec![("data".to_owned(), error.packed())];
+                u_errors.feed(&format!("in{c}"), error.with_fields(fields));
+            }
+            let error = u_errors.stream("out");
+            let word = m.cat(&[error.field("index"), error.field("data")]);
+            (word, error)
+        };
+        net!(m, record = word);
+        let record = stream.with_fields(vec![("data".to_owned(), record)]);
+        let record = m.through("u_record", &Fifo::new(port_bits + width, 1), record);
+        let mut low = port_bits + width;
+        let word = record.data();
+        let fields = self.error_fields().into_iter().map(|field| {
+            low -= field.ty.width;
+            (field.name, word.slice(low, field.ty.width))
+        });
+        let fields = fields.collect();
+        record.with_fields(fields)
+    }
+
+    /// Parameters that shape a module's text, for names.
+    pub(super) fn suffix(&self) -> String {
+        let list = |numbers: &[usize]| {
+            let numbers: Vec<_> = numbers.iter().map(usize::to_string).collect();
+            numbers.join("_")
+        };
+        format!(
+            "{}_w{}_n{}_k{}_t{}_c{}_a{}_o{}_s{}",
+            self.shape.name(),
+            list(&self.element_bits),
+            list(&self.lines),
+            self.keys_per_row,
+            self.tokens,
+            self.channels,
+            self.address_bits,
+            self.outstanding,
+            self.timeout
+        )
+    }
+
+    pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
+        let list = |numbers: &[usize]| {
+            let numbers: Vec<_> = numbers.iter().map(usize::to_string).collect();
+            numbers.join(", ")
+        };
+        let mut parameters = self.shape.parameters();
+        parameters.extend([
+            ("element_bits", list(&self.element_bits)),
+            ("lines", list(&self.lines)),
+            ("keys_per_row", self.keys_per_row.to_string()),
+            ("tokens", self.tokens.to_string()),
+            ("channels", self.channels.to_string()),
+            ("address_bits", self.address_bits.to_string()),
+            ("outstanding", self.outstanding.to_string()),
+            ("timeout", self.timeout.to_string()),
+        ]);
+        parameters
+    }
+
+    /// Fields of a class's lines.
+    pub fn line_fields(&self, class: Class) -> Vec<Field> {
+        match class {
+            Class::Query => self.query_line_fields(),
+            _ => self.ring(class).line_fields(),
+        }
     }
 }
