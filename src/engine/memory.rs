@@ -463,7 +463,7 @@ impl Engine for MemoryEngine {
             tokens: &live.tokens,
             queries: &queries,
             heads: &live.heads,
-            kv_heads: layer.kv_heads,
+            kv_heads: &layer.kv_heads(),
         };
         let (cycles, mut results) = self.run(&[(fetched, &job)], progress)?;
         let result = results.remove(0);

@@ -23,7 +23,7 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
-use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
+use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
 use crate::perf::traffic::Moved;
@@ -62,6 +62,15 @@ pub struct Layer<'a> {
     pub live: &'a Live,
     /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.
     pub step: &'a CascadeStep,
+}
+
+impl Layer<'_> {
+    /// The KV heads of `operands`, by their numbers in the whole layer.
+    pub fn kv_heads(&self) -> Vec<usize> {
+        let mut kv_heads = gather(&self.quantized.operands.kv_heads, &self.live.heads);
+        kv_heads.dedup();
+        kv_heads
+    }
 }
 
 /// What an engine made of one layer.
