@@ -3,8 +3,9 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::control::Dispatch;
-use crate::accelerator::fetch::ReadMaster;
+use crate::accelerator::fetch::{Fetch, ReadMaster};
 use crate::accelerator::importance::Probability;
+use crate::accelerator::memory_core::MemoryCore;
 use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
 use crate::accelerator::refine::Judge;
@@ -145,6 +146,8 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let importance = AttentionCore::new(config).importance();
     vec![
         Box::new(ReadMaster::new(config)),
+        Box::new(Fetch::new(config)),
+        Box::new(MemoryCore::new(config)),
         Box::new(OutputWriter::new(config).master()),
         Box::new(OutputWriter::new(config)),
         Box::new(Dispatch::new(config)),

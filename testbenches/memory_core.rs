@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::cosim::{Stalls, Verilator};
 use crate::engine::EngineError;
-use crate::engine::memory::MemoryEngine;
+use crate::engine::rtl::RtlEngine;
 use crate::engine::streams::CoreJob;
 use crate::golden::cascade::Live;
 use crate::golden::head::{attend_head, prefix_mask};
@@ -36,7 +36,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     let mut random = options.random(0);
     for timing in timings {
         let verilator = Verilator::default();
-        let engine = MemoryEngine::new(config, &verilator, &timing, options.seed);
+        let engine = RtlEngine::new(config, &verilator, &timing, options.seed);
         let mut engine = engine.map_err(bench_error)?;
         let target = report.words + options.cases as u64 / 2;
         while report.words < target {
@@ -114,7 +114,7 @@ impl Case {
     }
 
     /// Runs it with random stalls, and holds everything against the golden model; rows compared.
-    fn check(&self, engine: &mut MemoryEngine, random: &mut ChaCha8Rng) -> Result<u64, BenchError> {
+    fn check(&self, engine: &mut RtlEngine, random: &mut ChaCha8Rng) -> Result<u64, BenchError> {
         let at_full_speed = random.random_bool(0.3);
         engine.stall(|| match at_full_speed {
             true => Stalls::NONE,

@@ -303,10 +303,10 @@ fn planes_are_those_of_one_quantization_and_gathered_with_their_keys() {
         assert_eq!(split.operands.rules, [Rule::None; 4]);
         split.operands.rules = rules;
         let lsbs = split.operands.key_lsbs.as_ref().unwrap();
-        for head in 0..2 {
-            let planes = Planes::new(&wide.operands.keys[head]);
-            assert_eq!(split.operands.keys[head], planes.msb);
-            assert_eq!(lsbs[head], planes.lsb);
+        let msbs = &split.operands.keys;
+        for ((keys, msb), lsb) in wide.operands.keys.iter().zip(msbs).zip(lsbs) {
+            let planes = Planes::new(keys);
+            assert_eq!((msb, lsb), (&planes.msb, &planes.lsb));
         }
         // s of a K without an LSB plane is sixteen times larger.
         for (split, wide) in split.factors.iter().zip(&wide.factors) {

@@ -49,7 +49,7 @@ fn summary(config: &Config, design: &Design, folder: &Path) -> String {
             format!("constraints: clock of {} ns", design::CLOCK_NS),
         ),
         (
-            format!("{}.h", design.top).into(),
+            format!("{}.h", design.top),
             "C header of the memory image".into(),
         ),
         (

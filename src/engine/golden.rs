@@ -5,7 +5,7 @@ use super::{
 };
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
-use crate::golden::cascade::{Cascade, gather};
+use crate::golden::cascade::Cascade;
 use crate::golden::head::attend_head;
 use crate::perf::traffic::layer_traffic;
 
@@ -52,8 +52,7 @@ impl Engine for GoldenEngine {
             refetched.push(rows.iter().map(|row| row.refetched).collect());
             outputs.push(rows.into_iter().map(|row| row.outputs).collect());
         }
-        let mut kv_heads = gather(&layer.quantized.operands.kv_heads, &live.heads);
-        kv_heads.dedup();
+        let kv_heads = layer.kv_heads();
         let traffic = layer_traffic(layer.operands, layer.formats, &kv_heads, &refetched);
         let result = self.cascade.select(live, step);
         Ok(LayerAttention {

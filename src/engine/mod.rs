@@ -12,7 +12,6 @@ mod error;
 pub mod float;
 pub mod golden;
 pub mod job;
-pub mod memory;
 pub mod memory_streams;
 pub mod rtl;
 pub mod streams;
@@ -23,7 +22,7 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
-use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
+use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
 use crate::perf::traffic::Moved;
@@ -62,6 +61,15 @@ pub struct Layer<'a> {
     pub live: &'a Live,
     /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.
     pub step: &'a CascadeStep,
+}
+
+impl Layer<'_> {
+    /// The KV heads of `operands`, by their numbers in the whole layer.
+    pub fn kv_heads(&self) -> Vec<usize> {
+        let mut kv_heads = gather(&self.quantized.operands.kv_heads, &self.live.heads);
+        kv_heads.dedup();
+        kv_heads
+    }
 }
 
 /// What an engine made of one layer.
@@ -159,9 +167,7 @@ impl EngineKind {
             EngineKind::Rtl => {
                 let timing = MemoryTiming::Hbm2(Hbm2Timing::default());
                 let verilator = Verilator::default();
-                Box::new(memory::MemoryEngine::new(
-                    config, &verilator, &timing, seed,
-                )?)
+                Box::new(rtl::RtlEngine::new(config, &verilator, &timing, seed)?)
             }
             EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
             EngineKind::Float => Box::new(float::FloatEngine::default()),

@@ -3,7 +3,7 @@
 use super::header;
 use super::memories::{self, Memory};
 use super::output::{FileSet, MANIFEST};
-use crate::accelerator::top::AttentionCore;
+use crate::accelerator::memory_core::MemoryCore;
 use crate::config::Config;
 use crate::hdl::{Block, Module, elaborate, verilog};
 use serde_json::json;
@@ -60,7 +60,7 @@ pub struct Design {
 ///
 /// The same configuration gives the same bytes wherever and whenever it runs.
 pub fn generate(config: &Config) -> Design {
-    let Emitted { top, modules } = emit(&AttentionCore::new(config), config);
+    let Emitted { top, modules } = emit(&MemoryCore::new(config), config);
     let memories = memories::inventory(&top);
     let top = top.name.clone();
     let module_count = modules.len();
@@ -92,7 +92,7 @@ pub fn generate(config: &Config) -> Design {
 
 /// Timing constraints (SDC) of a top module with the design's clock and reset.
 pub fn constraints(top: &str) -> String {
-    include_str!("../../constraints/attention_core.sdc")
+    include_str!("../../constraints/memory_core.sdc")
         .replace("@TOP@", top)
         .replace("@CLOCK_NS@", &CLOCK_NS.to_string())
 }

@@ -4,7 +4,7 @@ use super::Row;
 use crate::config::Config;
 use crate::engine::EngineError;
 use crate::engine::golden::GoldenEngine;
-use crate::engine::job::Job;
+use crate::engine::job::{Job, JobResult};
 use crate::golden::float64::AbsError;
 use crate::golden::head::attend_head;
 use crate::numerics::{Formats, KEY_LSB_BITS};
@@ -35,42 +35,43 @@ pub(super) fn rows(
             for measure in [Measure::Threshold, Measure::Noise] {
                 let sorted = figures(tensors, &formats, condition, measure);
                 for percent in SHARES {
+                    let limit = limit(&sorted, measure, percent);
                     let refinement = Refinement {
                         measure,
-                        limits: Limits(vec![limit(&sorted, measure, percent)]),
+                        limits: Limits(vec![limit]),
                     };
                     let job = Job::new(tensors, None, formats, condition);
                     let job = job.expect("all layers exist").refined(refinement);
                     let job = job.expect("the limit is in range");
                     let result = job.run(&mut GoldenEngine::new(config), |_| {})?;
-                    let mut error = AbsError::default();
-                    for layer in &result.layers {
-                        error.merge(&layer.error);
-                    }
-                    let refetched = result
-                        .layers
-                        .iter()
-                        .filter_map(|layer| layer.refetched_rows);
-                    let share = 100.0 * refetched.sum::<usize>() as f64 / sorted.len() as f64;
+                    let (share, error) = share_and_error(&result);
                     let case = format!(
-                        "K {key_bits}+{KEY_LSB_BITS} conditioning {} {} refetches {share:.1} % mean",
+                        "K {key_bits}+{KEY_LSB_BITS} conditioning {} {} {limit:.1e} refetches {:.1} % mean",
                         if condition { "on" } else { "off" },
                         match measure {
                             Measure::Threshold => "threshold",
                             Measure::Noise => "noise",
                         },
+                        100.0 * share,
                     );
-                    rows.push(Row::of(
-                        name,
-                        case,
-                        error.mean() / root_mean_square,
-                        "of rms",
-                    ));
+                    rows.push(Row::of(name, case, error / root_mean_square, "of rms"));
                 }
             }
         }
     }
     Ok(rows)
+}
+
+/// The share of rows that were refetched, and the mean error of all outputs.
+fn share_and_error(result: &JobResult) -> (f64, f64) {
+    let (mut refetched, mut rows) = (0, 0);
+    let mut error = AbsError::default();
+    for layer in &result.layers {
+        refetched += layer.refetched_rows.unwrap_or(0);
+        rows += layer.rows;
+        error.merge(&layer.error);
+    }
+    (refetched as f64 / rows.max(1) as f64, error.mean())
 }
 
 /// What limits are compared with, of all rows, those first that are refetched first.
@@ -103,7 +104,7 @@ fn limit(sorted: &[f64], measure: Measure, percent: usize) -> f64 {
     match (measure, percent) {
         (Measure::Threshold, 0) | (Measure::Noise, 100) => 0.0,
         (Measure::Threshold, 100) => 1.0,
-        (Measure::Noise, 0) => f64::MAX,
+        (Measure::Noise, 0) => 2.0 * sorted[0],
         (Measure::Threshold, _) => sorted[count].clamp(0.0, 1.0),
         (Measure::Noise, _) => sorted[count].max(0.0),
     }

@@ -46,7 +46,8 @@ impl Traffic {
 /// took the LSB plane.
 ///
 /// - Heads without a rule: K and V of their KV head are read once, and serve all queries of neighbouring heads.
-/// - Heads with a rule: each row reads K and V of the keys that it sees, and their LSBs where it is refetched.
+/// - Heads with a rule: each row reads K and V of the keys that it sees, at least of one, and their LSBs where
+///   it is refetched.
 /// - Q is read and an output row written once per row. V of pruned values is read like all others.
 ///
 /// # Panics
@@ -85,8 +86,9 @@ pub fn layer_traffic(
         if layer.rules[head] != Rule::None {
             assert_eq!(layer.live_keys.len(), flags.len(), "rows differ in number");
             for (&live, &refetched) in layer.live_keys.iter().zip(flags) {
-                traffic.key += live as u64 * key;
-                traffic.value += live as u64 * value;
+                let seen = live.max(1) as u64;
+                traffic.key += seen * key;
+                traffic.value += seen * value;
                 if refetched {
                     traffic.key_lsb += live as u64 * bytes(VectorFormat::Bits4);
                 }
@@ -106,7 +108,7 @@ mod tests {
     use crate::accelerator::softmax::golden::Scale;
     use crate::golden::row::ValuePruning;
 
-    /// Three heads over KV heads 1, 1 and 2 of a whole layer, of two rows that see 3 and 5 of 5 keys of d 32.
+    /// Three heads over KV heads 1, 1 and 2 of a whole layer, of two rows that see none and all of 5 keys of d 32.
     fn layer(rules: [Rule; 3]) -> LayerOperands {
         let vectors = |heads, rows| vec![vec![vec![0; 32]; rows]; heads];
         LayerOperands {
@@ -117,7 +119,7 @@ mod tests {
             values: vectors(2, 5),
             kv_heads: vec![0, 0, 1],
             scales: vec![Scale::from_factor(0.0).unwrap(); 3],
-            live_keys: vec![3, 5],
+            live_keys: vec![0, 5],
             value_pruning: vec![ValuePruning::NONE; 2],
         }
     }
@@ -151,13 +153,13 @@ mod tests {
     #[test]
     fn rows_with_a_rule_read_their_own_keys_and_lsbs_where_they_are_refetched() {
         let rule = Rule::threshold(0.5);
-        let flags = vec![vec![false; 2], vec![true, false], vec![true; 2]];
+        let flags = vec![vec![false; 2], vec![false; 2], vec![false, true]];
         let layer = layer([Rule::None, rule, rule]);
         let traffic = layer_traffic(&layer, &formats(12), &[1, 2], &flags);
         let expected = Traffic {
-            key: (5 + 8 + 8) * 64,
-            key_lsb: (3 + 8) * 32,
-            value: (5 + 8 + 8) * 32,
+            key: (5 + 6 + 6) * 64,
+            key_lsb: 5 * 32,
+            value: (5 + 6 + 6) * 32,
             query: 6 * 64,
             output: 6 * 64,
         };

@@ -282,7 +282,7 @@ fn stored_widths_that_do_not_exist_are_refused_with_those_that_do() {
             refuses(&folder, &format!("{name} {bits}"), 2, &words);
         }
     }
-    for bits in ["5+4", "8+2", "+4", "8+", "8+4+4", "12 + 4"] {
+    for bits in ["5+4", "8+2", "+4", "8+", "8+4+4", "16+4"] {
         let words = ["--key-bits", "one of them and 4 more, as in 8+4"];
         refuses(&folder, &format!("--key-bits={bits}"), 2, &words);
     }

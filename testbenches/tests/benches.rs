@@ -82,6 +82,7 @@ on_presets!(
     max_tree,
     popcount,
     read_master,
+    fetch,
     line_compactor,
     quick_select,
     top_k,
