@@ -493,7 +493,7 @@ fn corners(core: &AttentionCore, random: &mut ChaCha8Rng) -> Vec<LayerOperands> 
     layers
 }
 
-fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands {
+pub(super) fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands {
     let dims = &core.shape.head_dims;
     let keys = random.random_range(1..=core.keys_per_row);
     let (heads, kv_heads) = [(1, 1), (2, 2), (4, 2), (3, 1)][random.random_range(0..4)];

@@ -27,6 +27,7 @@ pub mod lane_unpacker;
 pub mod line_compactor;
 pub mod line_ring;
 mod max_tree;
+pub mod memory_core;
 mod multiplier;
 pub mod output_scale;
 pub mod output_writer;
@@ -169,5 +170,6 @@ pub fn all() -> Vec<Testbench> {
         importance,
         output_writer,
         attention_core,
+        memory_core,
     ]
 }

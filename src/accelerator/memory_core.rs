@@ -65,7 +65,9 @@ impl MemoryCore {
     /// Channels out, with their fields, those of the memory ports left aside.
     pub fn out_channels(&self) -> Vec<(&'static str, Vec<Field>)> {
         let of_pipeline = self.pipeline().out_channels().into_iter();
-        let mut channels: Vec<_> = of_pipeline.filter(|(name, _)| *name != "out").collect();
+        let mut channels: Vec<_> = of_pipeline
+            .filter(|(name, _)| !["out", "refetch"].contains(name))
+            .collect();
         if self.has_lsb() {
             channels.push(("refined", Dispatch::refined_fields().into()));
         }

@@ -9,12 +9,12 @@ use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::top_k::golden::Part;
 use crate::config::Config;
 use crate::cosim::memory::{
-    AxiChannels, AxiLimits, AxiSlave, MemoryTiming, SlaveOptions, SparseMemory,
+    AxiChannels, AxiLimits, AxiSlave, AxiStalls, MemoryTiming, SlaveOptions, SparseMemory,
 };
 use crate::cosim::{
-    Bench, CosimError, Design, Field, MemoryId, SinkId, SourceId, Tracing, Verilator,
+    Bench, CosimError, Design, Field, MemoryId, SinkId, SourceId, Stalls, Tracing, Verilator,
 };
-use crate::golden::cascade::{CascadeResult, Live};
+use crate::golden::cascade::{CascadeResult, Live, gather};
 use crate::golden::layer::LayerOperands;
 use crate::hdl::{self, elaborate};
 use crate::numerics::{Formats, value_bits};
@@ -223,6 +223,67 @@ impl MemoryEngine {
             fetched.push((layer, job));
         }
         self.run(&fetched, &mut |_| {})
+    }
+
+    /// Attends what lives of a `whole` layer, whose K and V are stored in the widths of `formats`: `operands` are those of
+    /// the tokens and heads that are `live`. `progress` is called now and then with the number of rows finished since its
+    /// last call.
+    ///
+    /// # Errors
+    /// As [`MemoryEngine::attend_jobs`].
+    pub fn attend_live(
+        &mut self,
+        (whole, formats): (&LayerOperands, &Formats),
+        (operands, live): (&LayerOperands, &Live),
+        job: &CoreJob,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<FetchedResult, EngineError> {
+        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
+        self.write(&image, whole);
+        let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
+        let ids = queries.into_iter().map(|query| query_id(whole, query));
+        let queries: Vec<usize> = ids.collect();
+        let mut kv_heads = gather(&whole.kv_heads, &live.heads);
+        kv_heads.dedup();
+        let fetched = FetchedLayer {
+            image: &image,
+            operands,
+            tokens: &live.tokens,
+            queries: &queries,
+            heads: &live.heads,
+            kv_heads: &kv_heads,
+        };
+        let (_, mut results) = self.run(&[(fetched, job)], progress)?;
+        Ok(results.remove(0))
+    }
+
+    /// Makes streams and memories hesitate, each as `stalls` says when asked for it.
+    pub fn stall(&mut self, mut stalls: impl FnMut() -> Stalls) {
+        for (_, source) in &self.sources {
+            self.bench.stall_source(*source, stalls());
+        }
+        let out = self.kept.iter().chain(&self.scores).chain(&self.refined);
+        for sink in out.map(|out| out.sink).chain(self.value_id) {
+            self.bench.stall_sink(sink, stalls());
+        }
+        for memory in self.memories.clone() {
+            let slave = self.bench.slave(memory);
+            slave.stall(AxiStalls {
+                read_address: stalls(),
+                read_data: stalls(),
+                write_address: stalls(),
+                write_data: stalls(),
+                write_response: stalls(),
+            });
+        }
+    }
+
+    /// The memory behind a channel, to make it reorder or fail.
+    ///
+    /// # Panics
+    /// When there is no such channel.
+    pub fn memory(&mut self, channel: usize) -> &mut AxiSlave {
+        self.bench.slave(self.memories[channel])
     }
 
     /// Puts a layer's vectors into the memories.
@@ -449,29 +510,13 @@ impl Engine for MemoryEngine {
             head_scales: step.head_scales.clone(),
         };
         let whole = &layer.quantized.operands;
-        let image = MemoryImage::new(&self.config, ImageShape::of(whole, layer.formats), 0)?;
-        self.write(&image, whole);
-        let keys = whole.keys[0].len();
-        let queries = live.queries(whole.live_keys.len(), keys);
-        let queries: Vec<usize> = queries
-            .into_iter()
-            .map(|query| query_id(whole, query))
-            .collect();
-        let fetched = FetchedLayer {
-            image: &image,
-            operands: layer.operands,
-            tokens: &live.tokens,
-            queries: &queries,
-            heads: &live.heads,
-            kv_heads: &layer.kv_heads(),
-        };
-        let (cycles, mut results) = self.run(&[(fetched, &job)], progress)?;
-        let result = results.remove(0);
+        let parts = (layer.operands, live);
+        let result = self.attend_live((whole, layer.formats), parts, &job, progress)?;
         let [token_scores, head_scores] = result.scores;
         let [tokens, heads] = result.kept;
         Ok(LayerAttention {
             outputs: Outputs::Codes(result.outputs),
-            cycles: Some(cycles),
+            cycles: Some(result.cycles),
             refetched: whole.key_lsbs.is_some().then_some(result.refined),
             traffic: Some(result.moved),
             cascade: Some(Importance::Codes(CascadeResult {

@@ -109,6 +109,7 @@ on_presets!(
     importance,
     output_writer,
     attention_core,
+    memory_core,
 );
 
 on_tiny_only!(reset_control, divider, exp2, reciprocal, judge, probability);
