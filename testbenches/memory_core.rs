@@ -6,12 +6,14 @@ use rand_chacha::ChaCha8Rng;
 use super::attention_core::random_layer;
 use super::harness::{ensure, random_stalls};
 use super::{BenchError, Options, Report};
+use crate::accelerator::fetch::ReadFault;
+use crate::accelerator::output::WriteFault;
 use crate::accelerator::query_key::golden::score_row;
 use crate::accelerator::refine::golden::{MAX_SUM, Rule, noise};
 use crate::accelerator::softmax::golden::{exponentials, sum};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
-use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
+use crate::cosim::memory::{Hbm2Timing, MemoryTiming, Response, SlaveFault};
 use crate::cosim::{Stalls, Verilator};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
@@ -44,7 +46,62 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
             report.words += case.check(&mut engine, &mut random)?;
         }
     }
+    let timing = MemoryTiming::Fixed(20);
+    let engine = RtlEngine::new(config, &Verilator::default(), &timing, options.seed);
+    faults(config, &mut engine.map_err(bench_error)?, &mut random)?;
     Ok(report)
+}
+
+/// Everything that a memory can do wrong in the midst of a job: the error names port and address, the ports drain, and after
+/// a restart a whole job runs.
+fn faults(
+    config: &Config,
+    engine: &mut RtlEngine,
+    random: &mut ChaCha8Rng,
+) -> Result<(), BenchError> {
+    let respond = |response| SlaveFault::Respond { beat: 0, response };
+    let reads = [
+        (ReadFault::SlaveError, respond(Response::SlaveError)),
+        (ReadFault::DecodeError, respond(Response::DecodeError)),
+        (ReadFault::Silence, SlaveFault::Silence),
+    ];
+    let writes = [
+        (WriteFault::SlaveError, respond(Response::SlaveError)),
+        (WriteFault::DecodeError, respond(Response::DecodeError)),
+    ];
+    let reads = reads.map(|(fault, slave)| (false, fault.code(), slave));
+    let writes = writes.map(|(fault, slave)| (true, fault.code(), slave));
+    for (of_write, kind, fault) in reads.into_iter().chain(writes) {
+        let case = Case::new(config, random);
+        let channel = random.random_range(0..config.memory.channels);
+        let memory = engine.memory(channel);
+        let number = random.random_range(0..4);
+        match of_write {
+            false => memory.fail_read(memory.reads_taken() + number, fault),
+            true => memory.fail_write(memory.writes_taken() + number, fault),
+        }
+        engine.stall(|| Stalls::NONE);
+        let limit = (4 << config.memory.silence_log2) + 20_000;
+        let whole = (&case.whole, &case.formats);
+        let parts = (&case.operands, &case.live);
+        let found = engine
+            .run_to_error(whole, parts, limit)
+            .map_err(bench_error)?;
+        // A small layer may not use the channel so often; nothing was wrong then.
+        if let Some(error) = found {
+            let expected = (of_write, channel, kind);
+            ensure((error.of_write, error.port, error.kind) == expected, || {
+                format!("memory core: {error:?}, expected (of write, port, kind) {expected:?}")
+            })?;
+        }
+        let drained = engine.restart(20_000).map_err(bench_error)?;
+        ensure(drained || fault == SlaveFault::Silence, || {
+            format!("memory core: {fault:?} at port {channel}: the ports do not drain")
+        })?;
+        engine.memory(channel).forget_faults();
+        Case::new(config, random).check(engine, random)?;
+    }
+    Ok(())
 }
 
 fn bench_error(error: EngineError) -> BenchError {

@@ -46,6 +46,8 @@ pub struct Bench {
     seed: u64,
     random: ChaCha8Rng,
     reset_end: u64,
+    /// Streams stand still.
+    silent: bool,
 }
 
 /// An input stream of one bench.
@@ -69,6 +71,7 @@ impl Bench {
             sources: Vec::new(),
             sinks: Vec::new(),
             memories: Vec::new(),
+            silent: false,
             seed,
             random: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -242,6 +245,27 @@ impl Bench {
         (0..cycles).try_for_each(|_| self.step())
     }
 
+    /// Withdraws every word that is queued or offered, forgets those awaited and collected, and leaves all streams alone until
+    /// [`resume`](Self::resume), only memories answer: for designs that are told to stop.
+    pub fn silence(&mut self) {
+        self.forget();
+        self.silent = true;
+    }
+
+    /// Lets the streams move again.
+    pub fn resume(&mut self) {
+        self.silent = false;
+    }
+
+    fn forget(&mut self) {
+        for source in &mut self.sources {
+            source.clear(&mut self.simulator);
+        }
+        for sink in &mut self.sinks {
+            sink.clear(&mut self.simulator);
+        }
+    }
+
     /// Asserts reset at once, holds it for `cycles` cycles and releases it. Every word that is queued, under way or
     /// awaited is forgotten, and so are cycle stamps, collected words and the bursts and seeded faults of memories;
     /// their content stays.
@@ -249,12 +273,7 @@ impl Bench {
     /// # Errors
     /// [`BenchError`] when an output stream is valid during reset, or the design stops.
     pub fn reset(&mut self, cycles: u64) -> Result<(), BenchError> {
-        for source in &mut self.sources {
-            source.clear(&mut self.simulator);
-        }
-        for sink in &mut self.sinks {
-            sink.clear(&mut self.simulator);
-        }
+        self.forget();
         for memory in &mut self.memories {
             memory.clear(&mut self.simulator);
         }
@@ -291,6 +310,9 @@ impl Bench {
 
     fn cycle(&mut self) -> Result<(), Fault> {
         let simulator = &mut self.simulator;
+        if self.silent {
+            return self.memory_cycle();
+        }
         for source in &mut self.sources {
             source.drive(simulator);
         }
@@ -311,6 +333,19 @@ impl Bench {
         for sink in &mut self.sinks {
             sink.observe(simulator)?;
         }
+        for memory in &mut self.memories {
+            memory.observe(simulator)?;
+        }
+        Ok(simulator.tick()?)
+    }
+
+    /// A cycle in which nothing but the memories moves.
+    fn memory_cycle(&mut self) -> Result<(), Fault> {
+        let simulator = &mut self.simulator;
+        for memory in &mut self.memories {
+            memory.drive(simulator);
+        }
+        simulator.settle()?;
         for memory in &mut self.memories {
             memory.observe(simulator)?;
         }

@@ -42,7 +42,9 @@ pub struct RtlEngine {
     refined: Option<Collected>,
     /// Positions of kept values, where the hardware prunes them.
     value_id: Option<SinkId>,
-    /// Rows whose outputs are in memory, of all jobs so far.
+    /// What the ports say of their memories: of reads, of writes.
+    errors: [SinkId; 2],
+    /// Rows whose outputs are in memory, since the last restart.
     rows: u64,
 }
 
@@ -70,6 +72,20 @@ impl Collected {
         self.taken += words;
         new.chunks(self.values).take(words)
     }
+}
+
+/// What a port said of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortError {
+    /// Whether a write failed, not a read.
+    pub of_write: bool,
+    /// Memory channel.
+    pub port: usize,
+    /// Code of the [`ReadFault`](crate::accelerator::fetch::ReadFault) or
+    /// [`WriteFault`](crate::accelerator::output::WriteFault).
+    pub kind: u64,
+    /// Address / 32 of the read or write; 0 for a read that is not known.
+    pub address: u64,
 }
 
 /// What one layer gave.
@@ -132,11 +148,11 @@ impl RtlEngine {
         let refined = core
             .has_lsb()
             .then(|| Collected::new(&mut bench, "refined", &[Field::unsigned("data", 1)]));
-        for (name, fields) in core.out_channels() {
-            if name.ends_with("_error") {
-                bench.sink(name, &in_lanes(&fields, 1));
-            }
-        }
+        let errors = [
+            ("read_error", core.fetch().error_fields()),
+            ("write_error", core.output.error_fields()),
+        ];
+        let errors = errors.map(|(name, fields)| bench.sink(name, &in_lanes(&fields, 1)));
         let memories = memories(&core, &mut bench, timing, seed);
         let stop = bench.simulator().port("stop_i");
         bench.simulator().set(stop, 0);
@@ -157,6 +173,7 @@ impl RtlEngine {
             scores,
             refined,
             value_id,
+            errors,
             rows: 0,
         })
     }
@@ -240,11 +257,7 @@ impl RtlEngine {
     ) -> Result<LayerResult, EngineError> {
         let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
         self.write(&image, whole);
-        let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
-        let ids = queries.into_iter().map(|query| query_id(whole, query));
-        let queries: Vec<usize> = ids.collect();
-        let mut kv_heads = gather(&whole.kv_heads, &live.heads);
-        kv_heads.dedup();
+        let (queries, kv_heads) = live_ids(whole, live);
         let fetched = FetchedLayer {
             image: &image,
             operands,
@@ -255,6 +268,85 @@ impl RtlEngine {
         };
         let (_, mut results) = self.run(&[(fetched, job)], progress)?;
         Ok(results.remove(0))
+    }
+
+    /// Starts on what lives of a layer, as [`attend_live`](Self::attend_live), and runs until a port reports an error, for
+    /// `limit` cycles at most; the first report.
+    ///
+    /// # Errors
+    /// As [`RtlEngine::attend_jobs`].
+    pub fn run_to_error(
+        &mut self,
+        (whole, formats): (&LayerOperands, &Formats),
+        (operands, live): (&LayerOperands, &Live),
+        limit: u64,
+    ) -> Result<Option<PortError>, EngineError> {
+        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
+        self.write(&image, whole);
+        let (queries, kv_heads) = live_ids(whole, live);
+        let fetched = FetchedLayer {
+            image: &image,
+            operands,
+            tokens: &live.tokens,
+            queries: &queries,
+            heads: &live.heads,
+            kv_heads: &kv_heads,
+        };
+        let job = CoreJob::dense(operands);
+        let streams = MemoryStreams::new(&self.core, &fetched, &job)?;
+        self.send(&streams);
+        for error in self.errors {
+            self.bench.collect(error, 1);
+        }
+        for _ in 0..limit {
+            for (error, of_write) in self.errors.into_iter().zip([false, true]) {
+                let word = self.bench.collected(error);
+                if let [port, kind, .., address] = *word {
+                    return Ok(Some(PortError {
+                        of_write,
+                        port: port as usize,
+                        kind: kind as u64,
+                        address: address as u64,
+                    }));
+                }
+            }
+            self.bench.step()?;
+        }
+        Ok(None)
+    }
+
+    /// Drains the ports and resets everything behind them, as after an error; false when the ports have not drained after
+    /// `limit` cycles, so that all of it was reset.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the design breaks a rule of its streams.
+    pub fn restart(&mut self, limit: u64) -> Result<bool, EngineError> {
+        self.bench.silence();
+        let [stop, stopped] = ["stop_i", "stopped_o"].map(|port| self.bench.simulator().port(port));
+        self.bench.simulator().set(stop, 1);
+        let mut drained = false;
+        for _ in 0..limit {
+            self.bench.step()?;
+            drained = self.bench.simulator().get(stopped) == 1;
+            if drained {
+                break;
+            }
+        }
+        self.bench.simulator().set(stop, 0);
+        if !drained {
+            self.bench.reset(4)?;
+        }
+        // The reset behind the reset control ends a cycle later.
+        self.bench.run_for(3)?;
+        self.bench.resume();
+        self.rows = 0;
+        let out = self
+            .kept
+            .iter_mut()
+            .chain(&mut self.scores)
+            .chain(&mut self.refined);
+        out.for_each(|out| out.taken = 0);
+        Ok(drained)
     }
 
     /// Makes streams and memories hesitate, each as `stalls` says when asked for it.
@@ -457,6 +549,15 @@ impl RtlEngine {
             kept,
         }
     }
+}
+
+/// Ids of the tokens of the live queries, and the KV heads that a live head reads.
+fn live_ids(whole: &LayerOperands, live: &Live) -> (Vec<usize>, Vec<usize>) {
+    let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
+    let ids = queries.into_iter().map(|query| query_id(whole, query));
+    let mut kv_heads = gather(&whole.kv_heads, &live.heads);
+    kv_heads.dedup();
+    (ids.collect(), kv_heads)
 }
 
 /// Fields of a channel for a bench; the first one in lanes.

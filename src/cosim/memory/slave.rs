@@ -297,6 +297,17 @@ impl AxiSlave {
         self.beats.map(|beats| beats * BEAT_BYTES)
     }
 
+    /// Write addresses taken since the last reset.
+    pub fn writes_taken(&self) -> u64 {
+        self.writes.taken
+    }
+
+    /// Does nothing wrong any more.
+    pub fn forget_faults(&mut self) {
+        self.reads.faults.clear();
+        self.writes.faults.clear();
+    }
+
     /// Reads whose last beat has not left.
     pub fn reads_open(&self) -> usize {
         self.reads.open.len()
