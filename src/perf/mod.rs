@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod elaborate;
+mod fetch;
 mod top_k;
 mod utilisation;
 
@@ -86,6 +87,7 @@ pub struct Benchmark {
 pub const BENCHMARKS: &[Benchmark] = &[
     elaborate::BENCHMARK,
     top_k::TOP_K,
+    fetch::FETCH,
     utilisation::UTILISATION,
     utilisation::SIMULATE,
     accuracy::ACCURACY,
