@@ -142,6 +142,58 @@ def head_vectors(ref, rng, n, d, factor, operands="random"):
     }
 
 
+def progressive_vectors(ref, rng, key_bits, rule):
+    """A head with K in key_bits + 4 bits: thresholds and noise limits that some rows pass and others do not."""
+    rows, n, d = 10, 24, 16
+    most = 2 ** (key_bits + 3) - 1
+    q = rng.integers(-2047, 2048, (rows, d)) >> np.arange(rows)[:, None]
+    k = rng.integers(-most, most + 1, (n, d))
+    k[0], k[1, ::2] = -most, most
+    v = rng.integers(-2047, 2048, (n, d))
+    factor = 2.0 ** -(13.5 + key_bits)
+    live = masks(rng, rows, n)
+
+    registers = ref.scale_reg(factor)
+    k_msb, k_lsb = ref.split_k(k)
+    first_s = ref.score_msb(q, k_msb)
+    first_e, first_total = ref.row_e(first_s, registers, live)
+    shift = 12
+    noise = np.minimum(65535, (q * q).sum(-1) >> shift)
+    if rule == "threshold":
+        limit = ref.ts_reg(0.4)
+        need = ref.need_maxp(first_total, limit)
+    else:
+        limit = int(np.median(noise) // 3)
+        need = ref.need_noise(first_total, noise, limit)
+    s = np.where(need[:, None], ref.score_refine(first_s, q, k_lsb), first_s)
+    e, total = ref.row_e(s, registers, live)
+    out, _, _ = ref.attend(ref.ev_of(e), total, v)
+    return {
+        "key_bits": key_bits,
+        "rule": rule,
+        "limit": limit,
+        "shift": shift,
+        "factor": factor,
+        "queries": q.tolist(),
+        "keys": k.tolist(),
+        "values": v.tolist(),
+        "rows": [
+            {
+                "live": bits(live[i]),
+                "first_scores": first_s[i].tolist(),
+                "first_sum": int(first_total[i]),
+                "refetched": bool(need[i]),
+                "scores": s[i].tolist(),
+                "exponentials": e[i].tolist(),
+                "sum": int(total[i]),
+                "probabilities": ref.prob(e[i : i + 1], total[i : i + 1])[0].tolist(),
+                "outputs": out[i].tolist(),
+            }
+            for i in range(rows)
+        ],
+    }
+
+
 def quantizer_vectors(ref, rng):
     """Float operands through K conditioning, and what they quantize to."""
     q = np.round(rng.normal(0, 2, (7, 8)), 6)
@@ -180,6 +232,11 @@ def vectors(ref):
         "scales": scale_vectors(ref, rng),
         "heads": heads,
         "quantizer": quantizer_vectors(ref, rng),
+        "progressive": [
+            progressive_vectors(ref, rng, key_bits, rule)
+            for key_bits in (4, 6, 8, 10, 12)
+            for rule in ("threshold", "noise")
+        ],
     }
 
 

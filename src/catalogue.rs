@@ -2,9 +2,13 @@
 //!
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
-use crate::accelerator::fetch::ReadMaster;
+use crate::accelerator::control::Dispatch;
+use crate::accelerator::fetch::{Fetch, ReadMaster};
 use crate::accelerator::importance::Probability;
+use crate::accelerator::memory_core::MemoryCore;
+use crate::accelerator::output::OutputWriter;
 use crate::accelerator::prob_value::OutputScale;
+use crate::accelerator::refine::Judge;
 use crate::accelerator::softmax::{Exponent, RowSum, Weights};
 use crate::accelerator::top::AttentionCore;
 use crate::accelerator::top_k::{FirstEquals, TopK};
@@ -22,6 +26,7 @@ use crate::cells::multiplier::Multiplier;
 use crate::cells::popcount::Popcount;
 use crate::cells::prefix_sum::PrefixSum;
 use crate::cells::reciprocal::Reciprocal;
+use crate::cells::reset_control::ResetControl;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::{SinglePortSram, Sram};
 use crate::cells::zero_eliminator::ZeroEliminator;
@@ -66,6 +71,7 @@ fn stream_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(Fork {
         branches: lanes + 1,
     }));
+    blocks.push(Box::new(ResetControl));
     blocks.push(Box::new(Join {
         branches: lanes + 1,
     }));
@@ -140,6 +146,11 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let importance = AttentionCore::new(config).importance();
     vec![
         Box::new(ReadMaster::new(config)),
+        Box::new(Fetch::new(config)),
+        Box::new(MemoryCore::new(config)),
+        Box::new(OutputWriter::new(config).master()),
+        Box::new(OutputWriter::new(config)),
+        Box::new(Dispatch::new(config)),
         Box::new(MergeSorter {
             lanes: 8,
             width: top_k.engine.width,
@@ -163,7 +174,7 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     ]
 }
 
-/// The K and V buffers, `query_key` and its parts.
+/// The K and V buffers, `query_key` and its parts, `refine` and its parts.
 fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     let core = AttentionCore::new(config);
     let stage = core.query_key();
@@ -176,6 +187,11 @@ fn score_blocks(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     }
     blocks.push(Box::new(stage.element()));
     blocks.push(Box::new(stage));
+    if let (Some(noise), Some(refine)) = (core.query_noise(), core.refine()) {
+        blocks.push(Box::new(noise));
+        blocks.push(Box::new(Judge));
+        blocks.push(Box::new(refine));
+    }
 }
 
 fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
@@ -205,5 +221,6 @@ fn softmax_and_prob_value(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(core.prob_value().element()));
     blocks.push(Box::new(OutputScale { formats }));
     blocks.push(Box::new(core.prob_value()));
+    blocks.push(Box::new(core.pipeline.clone()));
     blocks.push(Box::new(core));
 }

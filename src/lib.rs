@@ -8,7 +8,8 @@
 //! config   Config::load("tiny", ..)          what is to be built
 //!   |
 //! accelerator::top::AttentionCore            blocks: Rust structs made from the configuration, of stages
-//!   |                                        (kv_buffer, query_key, softmax, prob_value) and cells
+//!   |                                        (kv_buffer; in its AttentionPipeline query_key, softmax,
+//!   |                                        prob_value) and cells
 //! hdl      elaborate(&block) -> Module       checked: widths, drivers, loops, unused bits
 //!   |         |         \
 //!   |         |       Evaluator              computes the module in Rust

@@ -38,6 +38,10 @@ pub const WEIGHT_BITS: usize = 16;
 pub const RECIPROCAL_BITS: usize = 18;
 /// Bits of k = floor(log2 S).
 pub const RECIPROCAL_EXPONENT_BITS: usize = 5;
+/// Bits of a query's noise N, min(65535, sum of q^2 >> shift), and of the limit on it.
+pub const NOISE_BITS: usize = 16;
+/// Bits of its shift, 0 to 31.
+pub const NOISE_SHIFT_BITS: usize = 5;
 /// Bits of a probability p (UQ0.16), the increment of a token's importance.
 pub const PROBABILITY_BITS: usize = 16;
 /// Bits of a token's importance (unsigned, saturating).
@@ -64,7 +68,8 @@ pub const ACCUMULATOR_GUARD_BITS: usize = 12;
 pub struct Formats {
     /// Bits of a Q element (signed; the most negative code is never produced).
     pub query_bits: usize,
-    /// Bits of a K MSB-plane element (signed).
+    /// Bits of a K element, or of its MSB plane where there is an LSB plane too (signed). Codes with an LSB plane reach
+    /// -(2^(bits + 3) - 1), whose MSB plane is the most negative code; the widths below allow for it.
     pub key_bits: usize,
     /// Bits of a V element (signed).
     pub value_bits: usize,
@@ -76,6 +81,11 @@ impl Formats {
     /// Bits of Q.K over the MSB plane (signed): s30 for 12-bit operands and d = 128.
     pub fn dot_bits(&self) -> usize {
         self.query_bits + self.key_bits - 1 + log2_exact(self.max_head_dim)
+    }
+
+    /// Bits of Q.K over the LSB plane (signed): s23 for 12-bit Q and d = 128.
+    pub fn lsb_dot_bits(&self) -> usize {
+        self.query_bits + KEY_LSB_BITS + log2_exact(self.max_head_dim)
     }
 
     /// Bits of a score s = Q.K << 4 (signed): s34 for 12-bit operands and d = 128.

@@ -6,20 +6,22 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::importance::{Element, kept_words, score_words};
+use super::progressive_layers::BenchLayer;
 use super::softmax_rows::value_ids;
 use super::streams::{ROUNDS, Streams, Traffic, design};
 use super::{BenchError, Options, Report};
 use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Design, Place};
 use crate::engine::streams::{CoreFields, CoreJob, LayerStreams};
 use crate::golden::cascade::{Cascade, CascadeStep, Live};
-use crate::golden::head::{attend_head, live_keys, prefix_mask};
+use crate::golden::head::live_keys;
 use crate::golden::layer::{LayerOperands, equal_groups};
-use crate::golden::row::{RowTrace, ValuePruning, attend_row};
+use crate::golden::row::{RowTrace, ValuePruning};
 
 /// Most query rows of a random head.
 const MOST_QUERIES: usize = 12;
@@ -46,16 +48,19 @@ pub fn check(
 ) -> Result<Report, BenchError> {
     let mut random = options.random(0);
     let mut bench = LayerBench::start(core, design, options)?;
-    bench.at_full_speed(corners(core, &mut random))?;
+    let layers = corners(core, &mut random).into_iter();
+    let layers = layers.flat_map(|layer| with_rules(core, layer, &mut random));
+    let layers = layers.collect();
+    bench.run_at_full_speed(layers)?;
     for _ in 0..ROUNDS {
         let mut layers = Vec::new();
         let mut rows = 0;
         while rows < options.cases.div_ceil(ROUNDS) {
             let layer = random_layer(core, &mut random);
             rows += layer.queries.len() * layer.live_keys.len();
-            layers.push(layer);
+            layers.extend(with_rules(core, layer, &mut random).pop());
         }
-        bench.with_stalls(layers)?;
+        bench.run_with_stalls(layers)?;
     }
     let mut notes = Vec::new();
     for &head_dim in &core.shape.head_dims {
@@ -105,7 +110,7 @@ impl LayerBench {
         options: &Options,
     ) -> Result<LayerBench, BenchError> {
         let fields = CoreFields::new(core);
-        let sources = [
+        let mut sources = vec![
             ("key", fields.key),
             ("value", fields.value),
             ("row", fields.row),
@@ -122,6 +127,10 @@ impl LayerBench {
             ("head_score", head_score),
         ];
         sinks.extend(fields.value_id.map(|of| ("value_id", of)));
+        if let Some([lsb, refetch]) = fields.lsb {
+            sources.push(("lsb", lsb));
+            sinks.push(("refetch", refetch));
+        }
         Ok(LayerBench {
             core: core.clone(),
             streams: Streams::start(design, options, &sources, &sinks)?,
@@ -136,7 +145,7 @@ impl LayerBench {
     /// # Panics
     /// When a layer does not fit the core.
     pub fn at_full_speed(&mut self, layers: Vec<LayerOperands>) -> Result<(), BenchError> {
-        self.streams.at_full_speed(traffic(&self.core, layers))
+        self.run_at_full_speed(layers.into_iter().map(BenchLayer::from).collect())
     }
 
     /// The same with random stalls on every stream, or long ones on a single stream, first up to a reset in mid-stream.
@@ -147,6 +156,28 @@ impl LayerBench {
     /// # Panics
     /// As [`at_full_speed`](Self::at_full_speed).
     pub fn with_stalls(&mut self, layers: Vec<LayerOperands>) -> Result<(), BenchError> {
+        self.run_with_stalls(layers.into_iter().map(BenchLayer::from).collect())
+    }
+
+    /// As [`at_full_speed`](Self::at_full_speed), of layers that may be progressive.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    ///
+    /// # Panics
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn run_at_full_speed(&mut self, layers: Vec<BenchLayer>) -> Result<(), BenchError> {
+        self.streams.at_full_speed(traffic(&self.core, layers))
+    }
+
+    /// As [`with_stalls`](Self::with_stalls), of layers that may be progressive.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    ///
+    /// # Panics
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn run_with_stalls(&mut self, layers: Vec<BenchLayer>) -> Result<(), BenchError> {
         self.streams.with_stalls(traffic(&self.core, layers))
     }
 
@@ -271,23 +302,28 @@ fn importance_words(
 }
 
 /// The words of some layers, one after the other.
-fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
-    let mut sent = vec![Vec::new(); 5];
+fn traffic(core: &AttentionCore, layers: Vec<BenchLayer>) -> Traffic {
+    let mut sent = vec![Vec::new(); 6];
     let mut importance = vec![Vec::new(); 4];
     let mut importance_places = vec![Vec::new(); 4];
     let mut expected = Vec::new();
     let mut places = Vec::new();
     let mut ids = Vec::new();
     let mut id_places = Vec::new();
-    for (index, layer) in layers.iter().enumerate() {
+    let mut refetches = Vec::new();
+    let mut refetch_places = Vec::new();
+    for (index, bench_layer) in layers.iter().enumerate() {
+        let layer = &bench_layer.operands;
         let job = job_of(layer, index);
-        let words = LayerStreams::new(core, layer, &job).expect("a layer made for this core");
+        let mut words = LayerStreams::new(core, layer, &job).expect("a layer made for this core");
+        bench_layer.complete(core, &mut words);
         let channels = [
             words.key,
             words.value,
             words.row,
             vec![words.job],
             words.pin,
+            words.lsb,
         ];
         for (channel, words) in sent.iter_mut().zip(channels) {
             channel.extend(words);
@@ -296,8 +332,11 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
         let head_dim = layer.queries[0][0].len();
         let level = core.shape.level_of(head_dim).expect("it fits");
         for head in 0..layer.queries.len() {
-            let rows = attend_head(&core.formats, &layer.head(head));
-            for (token, row) in rows.iter().enumerate() {
+            let mut rows = Vec::new();
+            for token in 0..layer.live_keys.len() {
+                let (row, refetch) = bench_layer.row(&core.formats, head, token);
+                refetch_places.extend(refetch.map(|_| (index, head, token)));
+                refetches.extend(refetch.map(|refetch| vec![i64::from(refetch)]));
                 let words = LayerStreams::output_words(core.output_lanes, &row.outputs);
                 places.extend((0..words.len()).map(|word| (index, head, token, word)));
                 expected.extend(words);
@@ -309,6 +348,7 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
                     id_places.extend((0..words.len()).map(|line| (index, head, token, line)));
                     ids.extend(words);
                 }
+                rows.push(row);
             }
             heads.push(rows);
         }
@@ -321,24 +361,19 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
     let explain = move |place: &Place| {
         let (index, head, token, word) = places[place.word];
         let (layer, element) = (&layers[index], word * lanes + place.lane);
-        let operands = layer.head(head);
-        let live = prefix_mask(operands.live_keys[token], operands.keys.len());
-        let query = &operands.queries[token];
-        let trace = attend_row(
-            &formats,
-            query,
-            operands.keys,
-            operands.values,
-            &live,
-            operands.scale,
-            operands.value_pruning[token],
-        );
+        let (trace, refetch) = layer.row(&formats, head, token);
+        let layer = &layer.operands;
+        let refined = match refetch {
+            None => "",
+            Some(true) => ", refined",
+            Some(false) => ", confident",
+        };
         format!(
-            "layer {index}, head {head}, token {token}, element {element} of {}; golden row: {} of {} keys live, \
+            "layer {index}, head {head}, token {token}, element {element} of {}; golden row: {} of {} keys live{refined}, \
              maximum {:?}, S {}, r {}, k {}, accumulator {:?}",
-            query.len(),
-            operands.live_keys[token],
-            operands.keys.len(),
+            layer.queries[head][token].len(),
+            layer.live_keys[token],
+            layer.keys[0].len(),
             trace.maximum,
             trace.sum,
             trace.reciprocal.mantissa,
@@ -365,6 +400,15 @@ fn traffic(core: &AttentionCore, layers: Vec<LayerOperands>) -> Traffic {
             let (index, head, token, line) = id_places[place.word];
             format!("layer {index}, head {head}, token {token}, line {line}")
         }));
+    }
+    if core.refines() {
+        traffic.expected.push(refetches);
+        traffic.explain.push(Box::new(move |place| {
+            let (index, head, token) = refetch_places[place.word];
+            format!("layer {index}, head {head}, token {token}")
+        }));
+    } else {
+        traffic.sent.pop();
     }
     traffic
 }
@@ -407,6 +451,8 @@ impl Layer {
         LayerOperands {
             queries: tensor(self.heads, self.queries, query),
             keys: tensor(self.kv_heads, self.keys, key),
+            key_lsbs: None,
+            rules: vec![Rule::None; self.heads],
             values: tensor(self.kv_heads, self.keys, value),
             scales: (0..self.heads)
                 .map(|head| Scale::from_factor(self.reach * (head + 1) as f64 / deviation))
@@ -447,7 +493,7 @@ fn corners(core: &AttentionCore, random: &mut ChaCha8Rng) -> Vec<LayerOperands> 
     layers
 }
 
-fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands {
+pub(super) fn random_layer(core: &AttentionCore, random: &mut ChaCha8Rng) -> LayerOperands {
     let dims = &core.shape.head_dims;
     let keys = random.random_range(1..=core.keys_per_row);
     let (heads, kv_heads) = [(1, 1), (2, 2), (4, 2), (3, 1)][random.random_range(0..4)];
@@ -497,4 +543,21 @@ fn with_pruning(
         };
     }
     layer
+}
+
+/// The layer as it is and, where the core can, with rules: all, half, some or none of the rows with one are refined, beside
+/// rows without one or not.
+fn with_rules(
+    core: &AttentionCore,
+    layer: LayerOperands,
+    random: &mut ChaCha8Rng,
+) -> Vec<BenchLayer> {
+    let mut layers = vec![BenchLayer::from(layer.clone())];
+    if core.refines() {
+        let rate = [1.0, 0.5, random.random_range(0.0..=1.0), 0.0][random.random_range(0..4)];
+        let resident = [0.0, 0.3][random.random_range(0..2)];
+        let shares = (rate, resident);
+        layers.push(BenchLayer::with_rules(layer, &core.formats, shares, random));
+    }
+    layers
 }

@@ -134,6 +134,22 @@ fn accuracy_gains_with_every_bit_and_with_conditioning() {
     assert!(value("arithmetic K 12 V 12 max") <= 0.25);
     assert!(value("arithmetic K 12 V 12 mean") <= 0.02);
 
+    let refetched: Vec<(String, f64)> = rows
+        .iter()
+        .filter_map(|row| Some((row["case"].as_str()?.to_owned(), row["value"].as_f64()?)))
+        .filter(|(case, _)| case.contains("refetches"))
+        .collect();
+    // Three widths, conditioned or not, two rules, five shares.
+    assert_eq!(refetched.len(), 60);
+    for of_rule in refetched.chunks(5) {
+        let errors: Vec<f64> = of_rule.iter().map(|(_, error)| *error).collect();
+        let (first, last) = (&of_rule[0].0, &of_rule[4].0);
+        assert!(first.contains(" 0.0 %"), "{first}");
+        // All but the first query's rows, which see one key.
+        assert!(last.contains(" 95.8 %"), "{last}");
+        assert!(errors[4] < errors[0], "{of_rule:?}");
+    }
+
     let moved = |pruning: &str| value(&format!("{pruning} moves outputs by mean"));
     let tokens = ["0.9", "0.8", "0.65", "0.5", "0.3"].map(|r| moved(&format!("token-keep {r}")));
     // Each ratio has other queries that take part, so neighbouring ratios may change places.

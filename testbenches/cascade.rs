@@ -528,6 +528,7 @@ fn attend_and_keep(kind: EngineKind, keep: usize, pinned: &[usize]) -> Result<Li
         tensors: &tensors,
         index: 0,
         quantized: &quantized,
+        formats: &config.formats(),
         operands: &quantized.operands,
         live: &live,
         step: &step,

@@ -74,7 +74,7 @@ fn everything_lands_in_rtl_out_under_the_configurations_name() {
     let said = succeeds(&mut generate(place.path(), &["-c", "tiny"]));
     let folder = place.path().join("rtl_out/tiny");
     let files = tree(&folder);
-    let top = "spatten_tiny_attention_core";
+    let top = "spatten_tiny_memory_core";
     let others: Vec<_> = files
         .keys()
         .filter(|path| !path.starts_with("rtl"))
@@ -144,7 +144,7 @@ fn the_manifest_has_the_hash_of_every_other_file() {
         assert_eq!(hash.as_str(), Some(hexadecimal.as_str()), "{path}");
     }
     assert_eq!(manifest["configuration"], "odd");
-    assert_eq!(manifest["top"], "spatten_odd_attention_core");
+    assert_eq!(manifest["top"], "spatten_odd_memory_core");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn json_tells_the_folder_the_top_and_every_file() {
     ));
     let json: Json = serde_json::from_str(&said).unwrap();
     assert_eq!(json["folder"], "out");
-    assert_eq!(json["top"], "spatten_tiny_attention_core");
+    assert_eq!(json["top"], "spatten_tiny_memory_core");
     let files = json["files"].as_array().unwrap();
     let files: Vec<PathBuf> = files
         .iter()

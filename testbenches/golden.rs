@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 use spatten::accelerator::importance::golden::probability;
+use spatten::accelerator::refine::golden::Rule;
 use spatten::accelerator::softmax::golden::{Scale, exponent, sum, weights};
 use spatten::accelerator::{prob_value, query_key};
 use spatten::cells::exp2::golden::{ONE, SLOPE_BITS, VALUE_BITS, exp2_negative, table};
@@ -171,6 +172,8 @@ fn whole_rows_equal_the_vectors_on_every_stream() {
             );
             let probability = |&e: &i64| probability(e, trace.reciprocal);
             let expected_trace = RowTrace {
+                first: None,
+                refetched: false,
                 scores: expected.scores.clone(),
                 maximum: expected.maximum,
                 exponentials: expected.exponentials.clone(),
@@ -301,6 +304,8 @@ fn alternating_values_under_half_unit_weights_err_by_sixteen_steps_at_1024_keys(
     let head = HeadOperands {
         queries: &[vec![1]],
         keys: &keys,
+        key_lsbs: None,
+        rule: Rule::None,
         values: &values,
         live_keys: &[1024],
         value_pruning: &[ValuePruning::NONE],
@@ -345,6 +350,8 @@ fn layer_equals_its_heads_with_their_own_operands() {
     let layer = layer::LayerOperands {
         queries: queries.clone(),
         keys: keys.clone(),
+        key_lsbs: None,
+        rules: vec![Rule::None; 4],
         values: values.clone(),
         kv_heads: layer::equal_groups(4, 2),
         value_pruning: vec![ValuePruning::NONE; 2],
@@ -356,6 +363,8 @@ fn layer_equals_its_heads_with_their_own_operands() {
         let operands = HeadOperands {
             queries: &queries[head],
             keys: &keys[head / 2],
+            key_lsbs: None,
+            rule: Rule::None,
             values: &values[head / 2],
             live_keys: &live,
             value_pruning: &[ValuePruning::NONE; 2],
@@ -502,6 +511,8 @@ proptest! {
         let head = HeadOperands {
             queries: std::slice::from_ref(&operands.query),
             keys: &operands.keys,
+            key_lsbs: None,
+            rule: Rule::None,
             values: &operands.values,
             live_keys: &[operands.keys.len()],
             value_pruning: &[ValuePruning::NONE],

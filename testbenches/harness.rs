@@ -203,6 +203,23 @@ impl Round {
         self.to_the_end(bench, drive)
     }
 
+    /// The same with long stalls of the `slow` streams alone, whose last words then come long after all others.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn with_long_stalls_of(
+        &self,
+        slow: &[SinkId],
+        bench: &mut Bench,
+        drive: impl FnMut(&mut Bench),
+    ) -> Result<(), BenchError> {
+        self.stall(bench, &[], || Stalls::NONE);
+        for &sink in slow {
+            bench.stall_sink(sink, LONG_STALLS);
+        }
+        self.to_the_end(bench, drive)
+    }
+
     fn stall(&self, bench: &mut Bench, steady: &[SinkId], mut stalls: impl FnMut() -> Stalls) {
         for (source, _) in &self.sources {
             bench.stall_source(*source, stalls());

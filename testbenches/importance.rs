@@ -61,7 +61,7 @@ pub fn corners() -> [Importance; 2] {
 }
 
 /// At least `options.cases` query rows in jobs of two sequences, in rounds of random stalls, each interrupted once by a
-/// reset; then rows of one line and of the most lines, which must come without a pause.
+/// reset, and once with long stalls of the scores that leave; then rows of one line and of the most lines, which must come without a pause.
 ///
 /// # Errors
 /// As [`run`]; the message names the job, the line and the lane.
@@ -70,7 +70,7 @@ pub fn check(block: &Importance, design: &Design, options: &Options) -> Result<R
     let (sources, sinks) = channels(block);
     let mut streams = Streams::start(design, options, &sources, &sinks)?;
     let mut jobs = 0;
-    for round in 0..=ROUNDS {
+    for round in 0..=ROUNDS + 1 {
         let mut traffic = Jobs::new(block);
         let mut rows = 0;
         while rows < options.cases.div_ceil(ROUNDS) {
@@ -79,6 +79,8 @@ pub fn check(block: &Importance, design: &Design, options: &Options) -> Result<R
         }
         match round {
             0 => streams.at_full_speed(traffic.traffic())?,
+            // Survivors come before the last of the scores has been taken.
+            1 => streams.with_long_stalls_of(&[2, 3], traffic.traffic())?,
             _ => streams.with_stalls(traffic.traffic())?,
         }
     }

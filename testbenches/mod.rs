@@ -8,6 +8,7 @@ mod adder_tree;
 pub mod arbiter;
 pub mod attention_core;
 pub mod banked_fifo;
+pub mod dispatch;
 mod divider;
 mod exp2;
 pub mod exponent;
@@ -19,26 +20,34 @@ pub mod harness;
 pub mod head_magnitude;
 pub mod importance;
 mod join;
+pub mod judge;
 pub mod kv_buffer;
 pub mod lane_packer;
 pub mod lane_unpacker;
 pub mod line_compactor;
 pub mod line_ring;
 mod max_tree;
+pub mod memory_core;
 mod multiplier;
 pub mod output_scale;
+pub mod output_writer;
 pub mod pipeline;
 mod popcount;
 pub mod prefix_sum;
 pub mod prob_value;
 pub mod prob_value_element;
 pub mod probability;
+pub mod progressive_layers;
 pub mod query_key;
 pub mod query_key_element;
+pub mod query_noise;
 pub mod queue;
 pub mod quick_select;
 pub mod read_master;
+pub mod receiver;
 mod reciprocal;
+pub mod refine;
+pub mod reset_control;
 pub mod row_sum;
 pub mod selections;
 pub mod softmax;
@@ -120,6 +129,7 @@ pub fn all() -> Vec<Testbench> {
         fork,
         join,
         arbiter,
+        reset_control,
         prefix_sum,
         zero_eliminator,
         multiplier,
@@ -136,12 +146,16 @@ pub fn all() -> Vec<Testbench> {
         line_compactor,
         quick_select,
         top_k,
+        dispatch,
         line_ring,
         kv_buffer,
         query_key_element,
         query_key,
         exponent,
         row_sum,
+        query_noise,
+        judge,
+        refine,
         exponential_pass,
         weights,
         value_ranking,
@@ -154,6 +168,8 @@ pub fn all() -> Vec<Testbench> {
         probability,
         head_magnitude,
         importance,
+        output_writer,
         attention_core,
+        memory_core,
     ]
 }

@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::harness::{Round, ensure, ensure_interval, start};
+use super::receiver::Receiver;
 use super::{BenchError, Options, Report};
 use crate::accelerator::query_key::QueryKey;
 use crate::accelerator::query_key::golden::{row_maximum, score_row};
@@ -10,9 +11,9 @@ use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cells::lane_packer::pack_groups;
 use crate::config::Config;
-use crate::cosim::{Bench, Design, Field, PortId, SinkId, SourceId};
+use crate::cosim::{Bench, Design, Field, Place, PortId, SinkId, SourceId};
 use crate::hdl::elaborate;
-use crate::numerics::Formats;
+use crate::numerics::{Formats, KEY_LSB_BITS};
 
 /// K lines of one round.
 const ROUND: usize = 1000;
@@ -20,7 +21,7 @@ const ROUND: usize = 1000;
 const LONGEST_ROW: usize = 40;
 
 /// Runs on the stage of the configuration, on one whose groups of scores are larger than, equal to and smaller than a
-/// score line, and on one of a single dimension whose groups are one score each.
+/// score line, and on one of a single dimension whose groups are one score each; on these with an LSB plane, too.
 ///
 /// # Errors
 /// [`BenchError`]: a tool fails, or RTL and golden model differ.
@@ -34,23 +35,29 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-/// Small stages that reach every kind of packing.
-pub fn corners() -> [QueryKey; 2] {
-    let stage = |head_dims: &[usize], lanes| QueryKey {
+/// Small stages that reach every kind of packing, without and with an LSB plane.
+pub fn corners() -> [QueryKey; 4] {
+    let stage = |head_dims: &[usize], lanes, held_queries| QueryKey {
         shape: ArrayShape {
             multipliers: head_dims[head_dims.len() - 1],
             head_dims: head_dims.to_vec(),
         },
         formats: Formats {
             query_bits: 5,
-            key_bits: 4,
+            key_bits: if held_queries > 0 { 5 } else { 4 },
             value_bits: 4,
             max_head_dim: head_dims[head_dims.len() - 1],
         },
         lanes,
         score_places: 32,
+        held_queries,
     };
-    [stage(&[2, 4, 8, 16], 2), stage(&[4], 16)]
+    [
+        stage(&[2, 4, 8, 16], 2, 0),
+        stage(&[4], 16, 0),
+        stage(&[2, 4, 8, 16], 2, 3),
+        stage(&[4], 16, 1),
+    ]
 }
 
 /// Runs on one design, which is the stage's or a faulty copy of it.
@@ -66,20 +73,27 @@ pub fn check(stage: &QueryKey, design: &Design, options: &Options) -> Result<Rep
         full_speed(stage, &mut bench, &ports, level, &mut random)?;
     }
     let mut rows = extreme_rows(stage, &mut random);
-    let mut receiver = Receiver::new(stage);
+    let mut receivers = ports.receivers(stage);
     while report.words < options.cases as u64 {
         add_random_rows(stage, &mut rows, &mut random);
         let words = Words::new(stage, &rows);
         let round = words.round(&ports);
         words.explain(&mut bench, &ports);
-        receiver.frees = [1.0, 0.5, 0.1][random.random_range(0..3)];
+        for receiver in &mut receivers {
+            receiver.frees = [1.0, 0.5, 0.1][random.random_range(0..3)];
+        }
+        let steady: Vec<_> = receivers.iter().map(|receiver| receiver.sink).collect();
         let mut pulses = options.random(2 + report.words);
-        round.with_stalls_except(&[ports.score], &mut bench, &mut random, |bench| {
-            receiver.drive(bench, &ports, &mut pulses);
+        round.with_stalls_except(&steady, &mut bench, &mut random, |bench| {
+            for receiver in &mut receivers {
+                receiver.drive(bench, &mut pulses);
+            }
         })?;
-        receiver.check(design, options)?;
+        for receiver in &receivers {
+            receiver.check(design, options)?;
+        }
         words.compare_maxima(&bench, &ports, design, options)?;
-        report.words += (words.scores.len() + words.maxima.len()) as u64;
+        report.words += (words.scores.len() + words.maxima.len() + words.lsbs.len()) as u64;
         rows.clear();
     }
     report.cycles = bench.simulator().cycle();
@@ -98,47 +112,15 @@ struct Ports {
     score: SinkId,
     score_free: PortId,
     maximum: SinkId,
+    second: Option<SecondPorts>,
 }
 
-/// What takes the score lines: it has a place for each line sent against a credit, so `score` never stalls.
-struct Receiver {
-    places: usize,
-    /// How readily a place becomes free.
-    frees: f64,
-    freed: usize,
-    most_held: usize,
-}
-
-impl Receiver {
-    fn new(stage: &QueryKey) -> Self {
-        Receiver {
-            places: stage.score_places,
-            frees: 1.0,
-            freed: 0,
-            most_held: 0,
-        }
-    }
-
-    /// Gives at most one place back in this cycle.
-    fn drive(&mut self, bench: &mut Bench, ports: &Ports, random: &mut impl Rng) {
-        let taken = bench.sink_cycles(ports.score).len();
-        // After a reset both count from zero.
-        self.freed = self.freed.min(taken);
-        self.most_held = self.most_held.max(taken - self.freed);
-        let frees = self.freed < taken && random.random_bool(self.frees);
-        self.freed += usize::from(frees);
-        bench.simulator().set(ports.score_free, u64::from(frees));
-    }
-
-    /// No more lines than there are places were ever held.
-    fn check(&self, design: &Design, options: &Options) -> Result<(), BenchError> {
-        ensure(self.most_held <= self.places, || {
-            format!(
-                "{} (seed {}): stream `score`: {} lines sent for {} places",
-                design.top, options.seed, self.most_held, self.places
-            )
-        })
-    }
+/// Those of the second pass.
+struct SecondPorts {
+    line: SourceId,
+    verdict: SourceId,
+    lsb: SinkId,
+    free: PortId,
 }
 
 impl Ports {
@@ -150,12 +132,23 @@ impl Ports {
         let level = Field::unsigned("level", shape.level_bits());
         let keys = Field::signed("data", formats.key_bits).lanes(shape.multipliers);
         let score = Field::signed("data", formats.score_bits());
+        let mut row = vec![query, level];
+        let line_live = live.clone().lanes(shape.chunks());
+        let second = stage.refines().then(|| {
+            row.push(Field::unsigned("progressive", 1));
+            let keys = Field::unsigned("data", KEY_LSB_BITS).lanes(shape.multipliers);
+            let sums = Field::signed("data", formats.lsb_dot_bits()).lanes(stage.lanes);
+            SecondPorts {
+                line: bench.source("lsb_line", &[keys, line_live.clone(), last.clone()]),
+                verdict: bench.source("verdict", &[Field::unsigned("data", 1)]),
+                lsb: bench.sink("lsb", &[sums, last.clone()]),
+                free: bench.simulator().port("lsb_free_i"),
+            }
+        });
         Ports {
-            row: bench.source("row", &[query, level]),
-            line: bench.source(
-                "line",
-                &[keys, live.clone().lanes(shape.chunks()), last.clone()],
-            ),
+            second,
+            row: bench.source("row", &row),
+            line: bench.source("line", &[keys, line_live, last.clone()]),
             score: bench.sink(
                 "score",
                 &[
@@ -168,6 +161,16 @@ impl Ports {
             maximum: bench.sink("maximum", &[score]),
         }
     }
+
+    fn receivers(&self, stage: &QueryKey) -> Vec<Receiver> {
+        let scores = (self.score, self.score_free);
+        let mut receivers = vec![Receiver::new("score", scores, stage.score_places)];
+        if let Some(second) = &self.second {
+            let lsbs = (second.lsb, second.free);
+            receivers.push(Receiver::new("lsb", lsbs, stage.lsb_places()));
+        }
+        receivers
+    }
 }
 
 /// One row: its query of d elements, the vectors of its K lines, and which of them are live.
@@ -177,6 +180,8 @@ struct Row {
     query: Vec<i64>,
     keys: Vec<Vec<i64>>,
     live: Vec<bool>,
+    /// The row's LSBs, if its maximum is wanted and a verdict comes: none where it is not refined.
+    lsbs: Option<Option<Vec<Vec<i64>>>>,
 }
 
 /// Bounds of query and key elements; queries never take the most negative code.
@@ -199,11 +204,14 @@ fn extreme_rows(stage: &QueryKey, random: &mut impl Rng) -> Vec<Row> {
         {
             for keys in [vectors, 2 * vectors] {
                 for live in [0, 1, keys / 2, keys] {
+                    let nibble = [0, 15][live % 2];
+                    let lsbs = vec![vec![nibble; head_dim]; keys];
                     rows.push(Row {
                         level,
                         query: vec![q; head_dim],
                         keys: vec![vec![k; head_dim]; keys],
                         live: (0..keys).map(|key| key < live).collect(),
+                        lsbs: stage.refines().then_some(Some(lsbs)),
                     });
                 }
             }
@@ -245,6 +253,9 @@ fn random_row(stage: &QueryKey, level: usize, lines: usize, random: &mut impl Rn
     };
     let query = vector(query_range);
     let vectors = (0..keys).map(|_| vector(key_range)).collect();
+    let lsbs: Vec<_> = (0..keys).map(|_| vector((0, 15))).collect();
+    let progressive = stage.refines() && random.random_bool(0.7);
+    let lsbs = progressive.then(|| random.random_bool(0.5).then_some(lsbs));
     let prefix = random.random_range(0..=keys);
     let kind = random.random_range(0..8);
     let live = (0..keys).map(|key| match kind {
@@ -258,6 +269,7 @@ fn random_row(stage: &QueryKey, level: usize, lines: usize, random: &mut impl Rn
         query,
         live: live.collect(),
         keys: vectors,
+        lsbs,
     }
 }
 
@@ -268,8 +280,13 @@ struct Words {
     scores: Vec<Vec<i64>>,
     /// Row, level and index of each score line.
     places: Vec<(usize, usize, usize)>,
-    /// Maximum of each row; none where no key is live and the word means nothing.
+    /// Maximum of each row whose maximum is wanted; none where no key is live and the word means nothing.
     maxima: Vec<Option<i64>>,
+    verdicts: Vec<Vec<i64>>,
+    lsb_lines: Vec<Vec<i64>>,
+    lsbs: Vec<Vec<i64>>,
+    /// Row, level and index of each line of LSB dot products.
+    lsb_places: Vec<(usize, usize, usize)>,
 }
 
 impl Words {
@@ -280,45 +297,51 @@ impl Words {
             scores: Vec::new(),
             places: Vec::new(),
             maxima: Vec::new(),
+            verdicts: Vec::new(),
+            lsb_lines: Vec::new(),
+            lsbs: Vec::new(),
+            lsb_places: Vec::new(),
         };
         for (index, row) in rows.iter().enumerate() {
             let mut word = row.query.clone();
             word.resize(stage.shape.max_dim(), 0);
             word.push(row.level as i64);
+            if stage.refines() {
+                word.push(i64::from(row.lsbs.is_some()));
+            }
             words.rows.push(word);
-            words.add_lines(stage, row);
+            let lines = lines_of(stage, row, &row.keys);
+            words.lines.extend(lines);
             words.add_scores(stage, index, row);
+            let Some(verdict) = &row.lsbs else { continue };
+            words.verdicts.push(vec![i64::from(verdict.is_some())]);
+            if let Some(lsbs) = verdict {
+                words.add_lsbs(stage, index, row, lsbs);
+            }
         }
         words
     }
 
-    fn add_lines(&mut self, stage: &QueryKey, row: &Row) {
-        let vectors = stage.shape.vectors_per_line(row.level);
-        let lines = row.keys.len() / vectors;
-        for (index, (keys, live)) in row
-            .keys
-            .chunks(vectors)
-            .zip(row.live.chunks(vectors))
-            .enumerate()
-        {
-            let mut word = keys.concat();
-            word.extend(live.iter().map(|&live| i64::from(live)));
-            word.resize(stage.shape.multipliers + stage.shape.chunks(), 0);
-            word.push(i64::from(index + 1 == lines));
-            self.lines.push(word);
+    fn add_lsbs(&mut self, stage: &QueryKey, index: usize, row: &Row, lsbs: &[Vec<i64>]) {
+        self.lsb_lines.extend(lines_of(stage, row, lsbs));
+        let dot = |lsbs: &Vec<i64>| row.query.iter().zip(lsbs).map(|(q, k)| q * k).sum();
+        let dots: Vec<i64> = lsbs.iter().map(dot).collect();
+        let lines = packed(stage, row.level, &dots);
+        let count = lines.len();
+        for (line, mut word) in lines.into_iter().enumerate() {
+            word.push(i64::from(line + 1 == count));
+            self.lsbs.push(word);
+            self.lsb_places.push((index, row.level, line));
         }
     }
 
     fn add_scores(&mut self, stage: &QueryKey, index: usize, row: &Row) {
         let scores = score_row(&stage.formats, &row.query, &row.keys);
-        self.maxima.push(row_maximum(&scores, &row.live));
+        if row.lsbs.is_some() || !stage.refines() {
+            self.maxima.push(row_maximum(&scores, &row.live));
+        }
         let live: Vec<i64> = row.live.iter().map(|&live| i64::from(live)).collect();
-        let packed = |values: &[i64]| {
-            let groups = values.chunks(stage.shape.vectors_per_line(row.level));
-            let groups: Vec<Vec<i64>> = groups.map(<[i64]>::to_vec).collect();
-            pack_groups(&groups, stage.lanes)
-        };
-        let (scores, live) = (packed(&scores), packed(&live));
+        let [scores, live] = [scores, live].map(|values| packed(stage, row.level, &values));
         let lines = scores.len();
         for (line, (mut word, live)) in scores.into_iter().zip(live).enumerate() {
             word.extend(live);
@@ -329,22 +352,36 @@ impl Words {
     }
 
     fn round(&self, ports: &Ports) -> Round {
-        Round {
+        let mut round = Round {
             sources: vec![
                 (ports.row, self.rows.clone()),
                 (ports.line, self.lines.clone()),
             ],
             sinks: vec![(ports.score, self.scores.clone())],
             collected: vec![(ports.maximum, self.maxima.len())],
+        };
+        if let Some(second) = &ports.second {
+            round.sources.extend([
+                (second.line, self.lsb_lines.clone()),
+                (second.verdict, self.verdicts.clone()),
+            ]);
+            round.sinks.push((second.lsb, self.lsbs.clone()));
         }
+        round
     }
 
     fn explain(&self, bench: &mut Bench, ports: &Ports) {
-        let places = self.places.clone();
-        bench.explain(ports.score, move |place| {
-            let (row, level, line) = places[place.word];
-            format!("row {row} at level {level}, line {line}")
-        });
+        let name = |places: &[(usize, usize, usize)]| {
+            let places = places.to_vec();
+            move |place: &Place| {
+                let (row, level, line) = places[place.word];
+                format!("row {row} at level {level}, line {line}")
+            }
+        };
+        bench.explain(ports.score, name(&self.places));
+        if let Some(second) = &ports.second {
+            bench.explain(second.lsb, name(&self.lsb_places));
+        }
     }
 
     /// Compares the collected maxima; that of a row without live keys is documented as meaningless.
@@ -369,6 +406,28 @@ impl Words {
     }
 }
 
+/// Vectors of a row, as K lines or LSB lines.
+fn lines_of(stage: &QueryKey, row: &Row, vectors: &[Vec<i64>]) -> Vec<Vec<i64>> {
+    let per_line = stage.shape.vectors_per_line(row.level);
+    let count = vectors.len() / per_line;
+    let lines = vectors.chunks(per_line).zip(row.live.chunks(per_line));
+    let word = |(index, (vectors, live)): (usize, (&[Vec<i64>], &[bool]))| {
+        let mut word = vectors.concat();
+        word.extend(live.iter().map(|&live| i64::from(live)));
+        word.resize(stage.shape.multipliers + stage.shape.chunks(), 0);
+        word.push(i64::from(index + 1 == count));
+        word
+    };
+    lines.enumerate().map(word).collect()
+}
+
+/// A row's values, one per vector, in score lines.
+fn packed(stage: &QueryKey, level: usize, values: &[i64]) -> Vec<Vec<i64>> {
+    let groups = values.chunks(stage.shape.vectors_per_line(level));
+    let groups: Vec<Vec<i64>> = groups.map(<[i64]>::to_vec).collect();
+    pack_groups(&groups, stage.lanes)
+}
+
 /// Rows of one level without stalls, among them many of a single line: latency and interval are as documented.
 fn full_speed(
     stage: &QueryKey,
@@ -385,15 +444,19 @@ fn full_speed(
         }
     });
     let lengths: Vec<usize> = lengths.collect();
-    let rows: Vec<Row> = lengths
-        .iter()
-        .map(|&lines| random_row(stage, level, lines, random))
-        .collect();
+    let row = |&lines: &usize| Row {
+        // Maxima come, and no second pass.
+        lsbs: stage.refines().then_some(None),
+        ..random_row(stage, level, lines, random)
+    };
+    let rows: Vec<Row> = lengths.iter().map(row).collect();
     let words = Words::new(stage, &rows);
     words.explain(bench, ports);
-    let mut receiver = Receiver::new(stage);
+    let mut receivers = ports.receivers(stage);
     words.round(ports).at_full_speed(bench, |bench| {
-        receiver.drive(bench, ports, random);
+        for receiver in &mut receivers {
+            receiver.drive(bench, random);
+        }
     })?;
 
     let vectors = stage.shape.vectors_per_line(level);

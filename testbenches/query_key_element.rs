@@ -11,6 +11,7 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::{Design, PortId, Simulator};
 use crate::hdl::elaborate;
+use crate::numerics::KEY_LSB_BITS;
 
 /// Runs on the element of the configuration and on the smallest ones.
 ///
@@ -19,11 +20,14 @@ use crate::hdl::elaborate;
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     let used = AttentionCore::new(config).query_key().element();
     let mut report = check(&used, &Design::from(&elaborate(&used)), options)?;
-    for (elements, query_bits, key_bits) in [(1, 2, 3), (2, 3, 5)] {
+    for (elements, query_bits, key_bits, refines) in
+        [(1, 2, 3, false), (2, 3, 5, false), (1, 2, 5, true)]
+    {
         let corner = QueryKeyElement {
             elements,
             query_bits,
             key_bits,
+            refines,
         };
         let design = Design::from(&elaborate(&corner));
         report.add(check(&corner, &design, &options.untraced())?);
@@ -46,9 +50,15 @@ pub fn check(
         query: simulator.port("query_i"),
         key: simulator.port("key_i"),
         sum: simulator.port("sum_o"),
+        second: element
+            .refines
+            .then(|| ["held_i", "lsb_i", "next_refines_i"].map(|name| simulator.port(name))),
         simulator,
         element,
     };
+    // Whose turn it is in this cycle.
+    let mut refines = false;
+    bench.simulator.reset(2)?;
     let mut random = options.random(1);
     let mut held: Option<Vec<i64>> = None;
     // Sums of the last cycles, the oldest in front; as many as the latency.
@@ -59,6 +69,8 @@ pub fn check(
         let operands = bench.operands(cycle, &mut random);
         let load_query = cycle < 2 || random.random_ratio(1, 3);
         bench.drive(&operands, load_query);
+        let (operands, next) = bench.drive_second(operands, refines, &mut random);
+        refines = next;
         bench.simulator.settle()?;
         if let Some(expected) = in_flight.pop_front().flatten() {
             bench.compare(words, expected, options.seed)?;
@@ -92,6 +104,8 @@ struct Bench<'a> {
     query: PortId,
     key: PortId,
     sum: PortId,
+    /// Ports `held`, `lsb` and `next_refines`.
+    second: Option<[PortId; 3]>,
 }
 
 impl Bench<'_> {
@@ -127,6 +141,31 @@ impl Bench<'_> {
         simulator.set_lanes(self.query, self.element.query_bits as u32, query);
         simulator.set_lanes(self.key, self.element.key_bits as u32, key);
         simulator.set(self.load_query, u64::from(load_query));
+    }
+
+    /// Operands of the second pass, where there is one. Gives those whose turn it is, and whether it is the second
+    /// pass's next.
+    fn drive_second(
+        &mut self,
+        first: (Vec<i64>, Vec<i64>),
+        refines: bool,
+        random: &mut impl Rng,
+    ) -> ((Vec<i64>, Vec<i64>), bool) {
+        let Some([held, lsb, next_refines]) = self.second else {
+            return (first, false);
+        };
+        let most = (1i64 << (self.element.query_bits - 1)) - 1;
+        let mut vector = |low, high| -> Vec<i64> {
+            let element = |_| random.random_range(low..=high);
+            (0..self.element.elements).map(element).collect()
+        };
+        let (query, lsbs) = (vector(-most - 1, most), vector(0, (1 << KEY_LSB_BITS) - 1));
+        let simulator = &mut self.simulator;
+        simulator.set_lanes(held, self.element.query_bits as u32, &query);
+        simulator.set_lanes(lsb, KEY_LSB_BITS as u32, &lsbs);
+        let next = random.random();
+        simulator.set(next_refines, u64::from(next));
+        (if refines { (query, lsbs) } else { first }, next)
     }
 
     fn compare(&self, word: u64, expected: i64, seed: u64) -> Result<(), BenchError> {

@@ -104,6 +104,20 @@ impl Streams {
         round.with_stalls(&mut self.bench, &mut self.random, |_| ())
     }
 
+    /// Resets, sends and compares with long stalls of some sinks, by their numbers, alone.
+    ///
+    /// # Errors
+    /// As [`at_full_speed`](Self::at_full_speed).
+    pub fn with_long_stalls_of(
+        &mut self,
+        sinks: &[usize],
+        traffic: Traffic,
+    ) -> Result<(), BenchError> {
+        let slow: Vec<SinkId> = sinks.iter().map(|&index| self.sinks[index]).collect();
+        let round = self.round(traffic);
+        round.with_long_stalls_of(&slow, &mut self.bench, |_| ())
+    }
+
     fn round(&mut self, traffic: Traffic) -> Round {
         self.words += traffic.expected.iter().map(|w| w.len() as u64).sum::<u64>();
         for (&sink, explain) in self.sinks.iter().zip(traffic.explain) {

@@ -1,13 +1,14 @@
+rtl/spatten_fork_n4.v
 rtl/spatten_fifo_w14_d2.v
 rtl/spatten_fifo_w769_d2.v
-rtl/spatten_fifo_w28_d7.v
 rtl/spatten_fifo_w14_d7.v
-rtl/spatten_fifo_w1_d7.v
-rtl/spatten_fifo_w24_d8.v
 rtl/spatten_sram_1rw_w384_d8.v
 rtl/spatten_line_column_w384_n32.v
 rtl/spatten_line_ring_m64_d32_64_w12_n32_k32.v
 rtl/spatten_line_buffer_m64_d32_64_w12_n32_k32.v
+rtl/spatten_fifo_w28_d7.v
+rtl/spatten_fifo_w1_d7.v
+rtl/spatten_fifo_w24_d8.v
 rtl/spatten_multiplier_s12_s12_p2.v
 rtl/spatten_adder_tree_n32_s24_l5_r1.v
 rtl/spatten_query_key_element_n32_q12_k12.v
@@ -16,7 +17,7 @@ rtl/spatten_lane_packer_m64_d32_64_l2_w30.v
 rtl/spatten_max_tree_n2_s29_r1.v
 rtl/spatten_fifo_w29_d14.v
 rtl/spatten_query_key_m64_d32_64_q12_k12_l2_s32.v
-rtl/spatten_fork_n8.v
+rtl/spatten_fork_n5.v
 rtl/spatten_fifo_w13_d7.v
 rtl/spatten_lane_unpacker_m64_d32_64_l2_w16.v
 rtl/spatten_multiplier_s12_u16_p3.v
@@ -111,4 +112,5 @@ rtl/spatten_fifo_w95_d2.v
 rtl/spatten_filter_w40_p46_i2_n32_d.v
 rtl/spatten_top_k_w40_p6k_l4_i2_n32_32.v
 rtl/spatten_importance_l2_t32_16_h16_k4_o4_w16.v
+rtl/spatten_tiny_attention_pipeline.v
 rtl/spatten_tiny_attention_core.v

@@ -9,7 +9,7 @@
 //! row -----> query_key --> softmax --> prob_value --> out
 //! (forked to      scores,      weights,
 //! both buffers    maximum      1/S
-//! and all stages)
+//! and all stages) '------- attention_pipeline -------'
 //! ```
 //!
 //! Words that the stages share:
@@ -22,9 +22,13 @@
 //! - live: the key takes part in the row; keys beyond a causal row's own, and the rest of a last line, do not;
 //! - credits: places behind a pipeline that are still free; a word enters only when it can leave.
 
+pub mod attention_pipeline;
+pub mod control;
 pub mod fetch;
 pub mod importance;
 pub mod kv_buffer;
+pub mod memory_core;
+pub mod output;
 pub mod prob_value;
 pub mod query_key;
 pub mod refine;

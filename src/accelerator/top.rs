@@ -1,79 +1,47 @@
-//! The attention core: K and V buffers, `query_key`, `softmax` and `prob_value`, joined by streams.
+//! The attention core: K and V buffers and the attention pipeline.
 
-use super::importance::{HeadMagnitude, Importance};
+use std::ops::Deref;
+
+use super::attention_pipeline::{AttentionPipeline, RowFork};
 use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
-use super::prob_value::ProbValue;
-use super::query_key::QueryKey;
-use super::shape::ArrayShape;
-use super::softmax::{Softmax, ValueRanking};
-use crate::cells::fifo::Fifo;
+use super::refine::Refine;
 use crate::cells::fork::Fork;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::net;
-use crate::numerics::Formats;
+use crate::numerics::KEY_LSB_BITS;
 
 /// One head after another: K and V lines fill the buffers, query rows enter, output rows leave in order.
+///
+/// Every stage is the pipeline's, to which the core dereferences.
 #[derive(Clone, Debug)]
 pub struct AttentionCore {
-    /// Configuration name, part of the module name.
-    pub name: String,
-    /// Both multiplier arrays.
-    pub shape: ArrayShape,
-    /// Operand formats.
-    pub formats: Formats,
-    /// Scores and weights per line.
-    pub softmax_lanes: usize,
-    /// Outputs per cycle.
-    pub output_lanes: usize,
+    /// The stages behind the buffers.
+    pub pipeline: AttentionPipeline,
     /// Lines of the K buffer, to be rounded up to whole rows of banks.
     pub key_lines: usize,
     /// Lines of the V buffer, likewise.
     pub value_lines: usize,
-    /// Lines of the score ring.
-    pub score_lines: usize,
-    /// Lines of the exponential ring.
-    pub exponential_lines: usize,
-    /// Lines of the weight ring.
-    pub weight_lines: usize,
-    /// Longest row in keys.
-    pub keys_per_row: usize,
-    /// Rows between `query_key` and `prob_value`.
-    pub rows_in_flight: usize,
-    /// Engines that rank a row's exponentials for local value pruning; 0 for hardware without it.
-    pub value_engines: usize,
-    /// Comparators of each kind in such an engine, and in that for tokens and heads.
-    pub comparators: usize,
-    /// Most query heads of a layer.
-    pub heads: usize,
+    /// Lines of the buffer of K's LSB plane, likewise, where the pipeline refines rows.
+    pub key_lsb_lines: usize,
+}
+
+impl Deref for AttentionCore {
+    type Target = AttentionPipeline;
+
+    fn deref(&self) -> &AttentionPipeline {
+        &self.pipeline
+    }
 }
 
 impl AttentionCore {
-    /// Rows ahead of their first score: in the query FIFO and before the fork. Their descriptors wait in the other
-    /// FIFOs beside those of the rows in flight.
-    const ROWS_AHEAD: usize = 3;
-
     /// The core of a configuration.
     pub fn new(config: &Config) -> Self {
         AttentionCore {
-            name: config.name.clone(),
-            shape: ArrayShape {
-                multipliers: config.array.multipliers,
-                head_dims: config.array.head_dims.clone(),
-            },
-            formats: config.formats(),
-            softmax_lanes: config.softmax.lanes,
-            output_lanes: config.output.lanes,
+            pipeline: AttentionPipeline::new(config),
             key_lines: config.buffers.key_lines,
             value_lines: config.buffers.value_lines,
-            score_lines: config.buffers.score_lines,
-            exponential_lines: config.buffers.exponential_lines,
-            weight_lines: config.buffers.weight_lines,
-            keys_per_row: config.limits.keys_per_row,
-            rows_in_flight: config.schedule.rows_in_flight,
-            value_engines: config.softmax.value_engines,
-            comparators: config.top_k.lanes,
-            heads: config.limits.heads,
+            key_lsb_lines: config.buffers.key_lsb_lines,
         }
     }
 
@@ -87,6 +55,12 @@ impl AttentionCore {
         self.line_buffer(self.formats.value_bits, self.value_lines)
     }
 
+    /// The buffer of K's LSB plane, where there is one.
+    pub fn lsb_buffer(&self) -> Option<LineBuffer> {
+        self.refines()
+            .then(|| self.line_buffer(KEY_LSB_BITS, self.key_lsb_lines))
+    }
+
     fn line_buffer(&self, element_bits: usize, lines: usize) -> LineBuffer {
         LineBuffer {
             ring: LineRing {
@@ -98,122 +72,16 @@ impl AttentionCore {
         }
     }
 
-    /// The Q x K stage.
-    pub fn query_key(&self) -> QueryKey {
-        QueryKey {
-            shape: self.shape.clone(),
-            formats: self.formats,
-            lanes: self.softmax_lanes,
-            score_places: self.softmax().score_places(),
-        }
-    }
-
-    /// The softmax stage.
-    pub fn softmax(&self) -> Softmax {
-        Softmax {
-            formats: self.formats,
-            lanes: self.softmax_lanes,
-            score_lines: self.score_lines,
-            exponential_lines: self.exponential_lines,
-            weight_lines: self.weight_lines,
-            rows_in_flight: self.rows_in_flight,
-            value_ranking: self.value_ranking(),
-        }
-    }
-
-    /// The ranking for local value pruning, where there is one.
-    pub fn value_ranking(&self) -> Option<ValueRanking> {
-        (self.value_engines > 0).then_some(ValueRanking {
-            engines: self.value_engines,
-            comparators: self.comparators,
-            lanes: self.softmax_lanes,
-            max_keys: self.keys_per_row,
-        })
-    }
-
-    /// Score lines of the longest row, which takes whole K lines, at the head dimension that needs most.
-    fn lines_per_row(&self) -> usize {
-        let lines = |level| self.score_lines(level, self.keys_per_row);
-        let levels = self.shape.levels().into_iter();
-        levels
-            .map(lines)
-            .max()
-            .expect("at least one head dimension")
-    }
-
-    /// Score lines of a row with so many live keys, which comes in whole K lines, at least one.
-    pub fn score_lines(&self, level: usize, live: usize) -> usize {
-        let per_line = self.shape.vectors_per_line(level);
-        let scores = live.div_ceil(per_line).max(1) * per_line;
-        scores.div_ceil(self.softmax_lanes)
-    }
-
-    /// Importance of tokens and heads, and the cascade's selections.
-    pub fn importance(&self) -> Importance {
-        Importance {
-            lanes: self.softmax_lanes,
-            tokens: self.keys_per_row,
-            token_lines: self.lines_per_row(),
-            heads: self.heads,
-            top_k_lanes: self.comparators,
-            output_lanes: self.output_lanes,
-            output_bits: self.formats.output_bits(),
-        }
-    }
-
-    /// The Prob x V stage.
-    pub fn prob_value(&self) -> ProbValue {
-        ProbValue {
-            shape: self.shape.clone(),
-            formats: self.formats,
-            lanes: self.softmax_lanes,
-            output_lanes: self.output_lanes,
-        }
-    }
-
-    /// Fields of the `row` channel.
+    /// Fields of the `row` channel: those of the query, of the buffers and of the pipeline, each once.
     pub fn row_fields(&self) -> Vec<Field> {
-        let mut fields = self.query_key().row_fields();
+        let mut fields = self.pipeline.query_fields();
         let of_buffer = self.key_buffer().ring.row_fields();
-        fields.extend(of_buffer.into_iter().filter(|f| f.name != "level"));
-        fields.extend(self.softmax().scale_fields());
-        fields.extend(HeadMagnitude::row_fields());
-        if self.value_ranking().is_some() {
-            // The live keys are those of the buffers.
-            for mut field in ValueRanking::pruning_fields(self.keys_per_row) {
-                match field.name.as_str() {
-                    "keys" => continue,
-                    "kept" => field.name = "values_kept".into(),
-                    _ => {}
-                }
+        for field in of_buffer.into_iter().chain(self.pipeline.row_fields()) {
+            if !fields.iter().any(|known| known.name == field.name) {
                 fields.push(field);
             }
         }
         fields
-    }
-
-    /// Fields of the `value_id` channel, where values are pruned.
-    pub fn value_id_fields(&self) -> Option<Vec<Field>> {
-        self.softmax()
-            .use_pass()
-            .value_ids()
-            .map(|ids| ids.id_fields())
-    }
-
-    /// One branch of the row descriptor: the named fields, waiting for their stage.
-    fn branch<'m>(
-        &self,
-        m: &'m Builder,
-        fork: crate::hdl::Instance<'m>,
-        (index, name, depth): (usize, &str, usize),
-        row: &Stream<'m>,
-        fields: &[&str],
-    ) -> Stream<'m> {
-        let branch = fork.stream(&format!("out{index}"));
-        let fields = fields.iter().map(|f| ((*f).to_owned(), row.field(f)));
-        let stream = Stream::new(branch.valid, branch.ready, fields.collect());
-        let fifo = Fifo::new(stream.width(), depth);
-        m.through(&format!("u_{name}_fifo"), &fifo, stream)
     }
 }
 
@@ -223,33 +91,19 @@ impl Block for AttentionCore {
     }
 
     fn about(&self) -> About {
-        let mut parameters = self.shape.parameters();
-        for (name, value) in [
-            ("query_bits", self.formats.query_bits),
-            ("key_bits", self.formats.key_bits),
-            ("value_bits", self.formats.value_bits),
-            ("softmax_lanes", self.softmax_lanes),
-            ("output_lanes", self.output_lanes),
-            ("key_lines", self.key_lines),
-            ("value_lines", self.value_lines),
-            ("score_lines", self.score_lines),
-            ("exponential_lines", self.exponential_lines),
-            ("weight_lines", self.weight_lines),
-            ("keys_per_row", self.keys_per_row),
-            ("rows_in_flight", self.rows_in_flight),
-            ("value_engines", self.value_engines),
-            ("heads", self.heads),
-        ] {
-            parameters.push((name, value.to_string()));
-        }
+        let mut parameters = self.pipeline.parameters();
+        parameters.push(("key_lines", self.key_lines.to_string()));
+        parameters.push(("value_lines", self.value_lines.to_string()));
+        parameters.push(("key_lsb_lines", self.key_lsb_lines.to_string()));
         About {
             purpose: "Attention core: softmax(q K^T * scale) V for query rows of one head after another.\n\
                       \n\
-                      key   -> K buffer -> query_key -> softmax -> prob_value -> out\n\
-                      value -> V buffer --------------------------^\n\
-                      row   -> one descriptor per query row, forked to every stage\n\
+                      key   -> K buffer -> pipeline -> out\n\
+                      value -> V buffer ------^\n\
+                      row   -> one descriptor per query row, forked to both buffers and the pipeline\n\
                       \n\
-                      job -> importance: adds up what softmax and prob_value give, then selects -> kept_token, kept_head"
+                      With an LSB plane: lsb -> LSB buffer -> pipeline, the lines of the rows that `refetch` names, in its\n\
+                      order; each row is a head of its own there."
                 .into(),
             parameters,
             source: file!(),
@@ -257,130 +111,82 @@ impl Block for AttentionCore {
     }
 
     fn build(&self, m: &Builder) {
-        let (keys, values) = (self.key_buffer(), self.value_buffer());
         let elements = self.shape.multipliers;
-        let line = |bits: usize, what: &str| {
-            let doc = format!("{what} line: element k of {bits} bits, signed");
+        let line = |bits: usize, what: &str, sign: &str| {
+            let doc = format!("{what} line: element k of {bits} bits, {sign}");
             [Field::new("data", elements * bits, &doc)]
         };
-        let key = m.stream_in("key", &line(self.formats.key_bits, "K"));
-        let value = m.stream_in("value", &line(self.formats.value_bits, "V"));
+        let key = m.stream_in("key", &line(self.formats.key_bits, "K", "signed"));
+        let value = m.stream_in("value", &line(self.formats.value_bits, "V", "signed"));
         let row = m.stream_in("row", &self.row_fields());
-        let out = m.stream_out("out", &self.prob_value().out_fields());
 
-        m.section("every stage gets its part of the row descriptor");
-        let branches = if self.value_engines > 0 { 8 } else { 7 };
-        let u_fork = m.instance("u_row_fork", &Fork { branches });
-        u_fork.input("in_valid", row.valid);
-        row.ready.drive(u_fork.output("in_ready"));
-        let rows = self.rows_in_flight + Self::ROWS_AHEAD;
-        let buffer = ["level", "live", "release", "keys"];
-        let key_row = self.branch(m, u_fork, (0, "key_row", 2), &row, &buffer);
-        let ahead = Self::ROWS_AHEAD - 1;
-        let query = self.branch(m, u_fork, (1, "query", ahead), &row, &["query", "level"]);
-        let scale_fields = ["mantissa", "pre", "post"];
-        let scale = self.branch(m, u_fork, (2, "scale", rows), &row, &scale_fields);
-        let value_row = self.branch(m, u_fork, (3, "value_row", rows), &row, &buffer);
-        let prob_row = self.branch(m, u_fork, (4, "prob_row", rows), &row, &["level"]);
+        m.section("the buffers and the pipeline get their parts of the row descriptor");
+        let branches = if self.refines() { 5 } else { 4 };
+        let rows = RowFork::new(m, "u_row_fork", branches, row);
+        let of_buffer = ["level", "live", "release", "keys"];
+        let key_row = rows.branch("key_row", 2, &of_buffer);
+        let ahead = AttentionPipeline::ROWS_AHEAD - 1;
+        let query = rows.branch("query", ahead, &["query", "level"]);
+        let value_row = rows.branch("value_row", self.value_rows(), &of_buffer);
+        let fields = self.pipeline.row_fields();
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        let stage_row = rows.direct(&names);
 
-        let probability_row =
-            self.branch(m, u_fork, (5, "probability_row", rows), &row, &["job_last"]);
-        let names = ["head_last", "job_last", "step_mantissa", "step_shift"];
-        let output_row = self.branch(m, u_fork, (6, "output_row", rows + 1), &row, &names);
-
-        m.section("scores");
-        let u_keys = m.instance("u_key_buffer", &keys);
+        m.section("K and V");
+        let u_keys = m.instance("u_key_buffer", &self.key_buffer());
         u_keys.feed("fill", key).feed("row", key_row);
-        let score_free = m.wire("score_free", 1, "a place in the score ring is free again");
-        let u_query_key = m.instance("u_query_key", &self.query_key());
-        u_query_key
-            .feed("row", query)
-            .feed("line", u_keys.stream("line"))
-            .input("score_free", *score_free);
-        let [score, maximum] = ["score", "maximum"].map(|channel| u_query_key.stream(channel));
-
-        m.section("weights");
-        let u_softmax = m.instance("u_softmax", &self.softmax());
-        u_softmax
-            .feed("score", score)
-            .feed("maximum", maximum)
-            .feed("scale", scale);
-        if let Some(fields) = self.value_id_fields() {
-            let names = ["live", "values_kept", "renormalise"];
-            let pruning = self.branch(m, u_fork, (7, "pruning", rows), &row, &names);
-            let as_softmax = [
-                ("keys", "live"),
-                ("kept", "values_kept"),
-                ("renormalise", "renormalise"),
-            ];
-            let words = as_softmax.map(|(name, field)| (name.to_owned(), pruning.field(field)));
-            u_softmax.feed("pruning", pruning.with_fields(words.into()));
-            let value_id = m.stream_out("value_id", &fields);
-            value_id.connect(u_softmax.stream("value_id"));
-        }
-        score_free.drive(u_softmax.output("score_free"));
-        let [weight, reciprocal] =
-            ["weight", "reciprocal"].map(|channel| u_softmax.stream(channel));
-
-        m.section("outputs");
-        let u_values = m.instance("u_value_buffer", &values);
+        let u_values = m.instance("u_value_buffer", &self.value_buffer());
         u_values.feed("fill", value).feed("row", value_row);
-        let value_line = u_values.stream("line");
-        m.unused(
-            "value_live",
-            value_line.field("live"),
-            "dead keys have weight zero",
-        );
-        let fields = ["data", "last"].map(|f| (f.to_owned(), value_line.field(f)));
-        let value_line = value_line.with_fields(fields.into());
-        let u_prob_value = m.instance("u_prob_value", &self.prob_value());
-        u_prob_value
-            .feed("row", prob_row)
-            .feed("weight", weight)
-            .feed("line", value_line)
-            .feed("reciprocal", reciprocal);
-        let outputs = u_prob_value.stream("out");
 
-        m.section("importance of what has been computed, and what the next layer keeps of it");
-        let importance = self.importance();
-        let u_importance = m.instance("u_importance", &importance);
-        let job = m.stream_in("job", &importance.job_fields());
-        let pin = m.stream_in("pin", &importance.token_scores().set.pin_fields());
-        u_importance.feed("job", job).feed("pin", pin);
-        u_importance.feed("row", output_row);
-        let probability = u_softmax.stream("probability");
-        let row_end = probability.field("last");
-        net!(
-            m,
-            probability_valid = probability.valid & probability_row.valid
-        );
-        let taken = m.wire("probability_taken", 1, "");
-        let fields = vec![
-            ("data".to_owned(), probability.data()),
-            ("last".to_owned(), row_end),
-            (
-                "end".to_owned(),
-                row_end & probability_row.field("job_last"),
-            ),
-        ];
-        u_importance.feed("probability", Stream::new(probability_valid, taken, fields));
-        probability.ready.drive(*taken & probability_row.valid);
-        probability_row
-            .ready
-            .drive(*taken & probability_valid & row_end);
-        let u_out_fork = m.instance("u_out_fork", &Fork { branches: 2 });
-        u_out_fork.input("in_valid", outputs.valid);
-        outputs.ready.drive(u_out_fork.output("in_ready"));
-        let [branch, word] = ["out0", "out1"].map(|branch| {
-            let branch = u_out_fork.stream(branch);
-            let fields = ["data", "last"].map(|name| (name.to_owned(), outputs.field(name)));
-            Stream::new(branch.valid, branch.ready, fields.into())
-        });
-        out.connect(branch);
-        u_importance.feed("word", word);
-        for (name, fields) in importance.out_channels() {
-            m.stream_out(name, &fields)
-                .connect(u_importance.stream(name));
+        m.section("attention");
+        let u_pipeline = m.instance("u_pipeline", &self.pipeline);
+        u_pipeline
+            .feed("query", query)
+            .feed("key_line", u_keys.stream("line"))
+            .feed("value_line", u_values.stream("line"))
+            .feed("row", stage_row);
+        for (name, fields) in self.pipeline.job_channels() {
+            u_pipeline.feed(name, m.stream_in(name, &fields));
+        }
+        if let Some(lsbs) = self.lsb_buffer() {
+            let lsb_row = rows.branch("lsb_row", self.value_rows(), &["level", "live", "rule"]);
+            let lsb_row = refetched(m, lsb_row, u_pipeline.stream("refetch"));
+            let fill = m.stream_in("lsb", &line(KEY_LSB_BITS, "LSB", "unsigned"));
+            let u_lsbs = m.instance("u_lsb_buffer", &lsbs);
+            u_lsbs.feed("fill", fill).feed("row", lsb_row);
+            u_pipeline.feed("lsb_line", u_lsbs.stream("line"));
+        }
+        for (name, fields) in self.pipeline.out_channels() {
+            if name != "refetch" {
+                m.stream_out(name, &fields).connect(u_pipeline.stream(name));
+            }
         }
     }
+}
+
+/// The rows whose LSB lines are read, each a head of its own, once `refetch`, which has a word per row with a rule and
+/// goes on to the core's output, asks for them.
+fn refetched<'m>(m: &'m Builder, row: Stream<'m>, refetch: Stream<'m>) -> Stream<'m> {
+    m.section("rows whose LSB lines are read");
+    let out = m.stream_out("refetch", &Refine::verdict_fields());
+    let u_fork = m.instance("u_refetch_fork", &Fork { branches: 2 });
+    u_fork.input("in_valid", refetch.valid);
+    refetch.ready.drive(u_fork.output("in_ready"));
+    let [copy, wanted] = ["out0", "out1"].map(|branch| u_fork.stream(branch));
+    out.connect(copy.with_fields(vec![("data".into(), refetch.data())]));
+
+    net!(m, judged = row.field("rule").any());
+    net!(m, read = row.valid & judged & wanted.valid & refetch.data());
+    let taken = m.wire("lsb_row_taken", 1, "");
+    net!(m, passes = *taken | !refetch.data());
+    wanted.ready.drive(row.valid & judged & passes);
+    row.ready.drive((!judged) | (wanted.valid & passes));
+    let live = row.field("live");
+    let fields = vec![
+        ("level".into(), row.field("level")),
+        ("live".into(), live),
+        ("release".into(), m.lit(1, 1)),
+        ("keys".into(), live),
+    ];
+    Stream::new(read, taken, fields)
 }

@@ -1,8 +1,10 @@
 //! Maximum tree: the largest of the live lanes.
 
 use super::delay::{delay, delay_flag};
+use super::fifo::Fifo;
 use super::tree::{self, Pairs};
-use crate::hdl::{About, Block, Builder, Ty};
+use crate::hdl::{About, Block, Builder, Sig, Stream, Ty};
+use crate::{net, reg};
 
 /// `max = the largest of words[k] where live[k]`, a new word every cycle.
 ///
@@ -110,6 +112,68 @@ impl Block for MaxTree {
         valid_out.drive(delay_flag(m, "valid", valid, self.latency()));
         live_out.drive(delay(m, "live", live.any(), self.latency()));
         max.drive(words.lane(0));
+    }
+}
+
+/// A line of words whose row's maximum is wanted.
+pub(crate) struct RowLine<'m> {
+    /// A line enters.
+    pub valid: Sig<'m>,
+    /// Its words.
+    pub words: Sig<'m>,
+    /// Which of them take part.
+    pub live: Sig<'m>,
+    /// It is the row's last one.
+    pub last: Sig<'m>,
+    /// With the last line: the row's maximum leaves. Those of other rows are dropped.
+    pub sends: Option<Sig<'m>>,
+}
+
+impl MaxTree {
+    /// Cycles from a row's last line to its maximum in [`row_maxima`](Self::row_maxima).
+    pub(crate) fn row_latency(&self) -> usize {
+        self.latency() + Fifo::LATENCY as usize
+    }
+
+    /// The maximum of each row, collected over its lines; meaningless for a row without live words. Maxima wait in a FIFO
+    /// of `places`, which the caller counts.
+    pub(crate) fn row_maxima<'m>(
+        &self,
+        m: &'m Builder,
+        line: RowLine<'m>,
+        places: usize,
+    ) -> Stream<'m> {
+        m.section("maximum of the row, collected over its lines");
+        let u_max = m.instance("u_max_tree", self);
+        u_max
+            .input("valid", line.valid)
+            .input("words", line.words)
+            .input("live", line.live);
+        let latency = self.latency();
+        let seen = u_max.output("valid");
+        let line_was_last = delay(m, "max_tree_last", line.last, latency);
+        let line_max = u_max.output("max");
+        let line_any = u_max.output("live");
+        reg!(m, row_any_q: 1, reset = 0, "a live key was seen in this row");
+        reg!(m, row_max_q: self.word(), "valid with row_any_q");
+        net!(
+            m,
+            better = (!row_any_q) | (line_any & line_max.gt(row_max_q)),
+            "the first line seen always is"
+        );
+        net!(m, row_max = better.select(line_max, row_max_q));
+        row_any_q.next_when(seen, (row_any_q | line_any) & !line_was_last);
+        row_max_q.next_when(seen, row_max);
+        let done = match line.sends {
+            Some(sends) => seen & line_was_last & delay(m, "max_tree_sends", sends, latency),
+            None => seen & line_was_last,
+        };
+        net!(m, row_done = done);
+        let ready = m.wire("row_max_ready", 1, "");
+        let found = Stream::new(row_done, ready, vec![("data".into(), row_max)]);
+        m.never(row_done & !ready, "a maximum found no place");
+        let fifo = Fifo::new(self.width, places);
+        m.through("u_maximum_fifo", &fifo, found)
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) mod one_hot;
 pub mod popcount;
 pub mod prefix_sum;
 pub mod reciprocal;
+pub mod reset_control;
 pub mod spill_register;
 pub mod sram;
 mod tree;

@@ -14,6 +14,7 @@ use crate::engine::{Engine, EngineKind};
 use crate::golden::float64::AbsError;
 use crate::handoff::output;
 use crate::numerics::{Formats, STORED_BITS};
+use crate::workload::refinement::{Limits, Measure, Refinement};
 use crate::workload::schedule::{KeepRatio, Pruning};
 use crate::workload::tensors::AttentionTensors;
 
@@ -40,12 +41,25 @@ pub(super) struct Args {
     /// Subtract K's channel means and balance K's channels before quantizing, which changes no exact result
     #[arg(long, value_enum, default_value_t = Switch::On)]
     conditioning: Switch,
-    /// Store K in so many bits: 4, 6, 8, 10 or 12 [default: arithmetic.key_bits]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = stored_bits)]
-    key_bits: Option<usize>,
+    /// Store K in so many bits: 4, 6, 8, 10 or 12, or as in 8+4 with 4 more that rows fetch if they need them
+    /// [default: arithmetic.key_bits]
+    #[arg(long, value_name = "N[+4]", allow_negative_numbers = true, value_parser = key_bits)]
+    key_bits: Option<KeyBits>,
     /// Store V in so many bits: 4, 6, 8, 10 or 12 [default: arithmetic.value_bits]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = stored_bits)]
     value_bits: Option<usize>,
+    /// Rows whose largest probability lies below X fetch K's 4 more bits; one number, or one for each layer
+    /// [default with --key-bits N+4: 0.1]
+    #[arg(long, value_name = "X[,...]", allow_negative_numbers = true)]
+    threshold: Option<Limits>,
+    /// Instead of --threshold: rows whose scores err by more without K's 4 more bits fetch them
+    #[arg(
+        long,
+        value_name = "X[,...]",
+        allow_negative_numbers = true,
+        conflicts_with = "threshold"
+    )]
+    noise_limit: Option<Limits>,
     /// Share of tokens that the cascade keeps: that of the last layer, or a list, one for each layer [default: 1]
     #[arg(long, value_name = "RATIO[,...]", allow_negative_numbers = true)]
     token_keep: Option<KeepRatio>,
@@ -100,6 +114,12 @@ head are not computed.
 With --layer all tokens and heads take part, and only values are pruned; lists still have a ratio for each layer.
 A file's later layers are those of the dense model: they do not follow what was pruned before them.
 
+Progressive quantization (--key-bits N+4): a row is first computed on K's N bits; where it is not confident, 4 more
+bits are fetched and it is computed again, exactly as if K had had N + 4 bits from the start.
+  --threshold X    rows whose largest probability lies below X (0 to 1) are: at 0 none, at 1 all but lone keys'
+  --noise-limit X  rows are in which (1 - largest probability) times the mean square error of the logits, natural
+                   logarithms of probabilities up to a constant, exceeds X without the 4 bits: at 0 all but lone keys'
+
 Errors are absolute, over all heads and rows of a layer that took part:
   max/mean error  the outputs, as float32, against float64 attention of the file's float tensors on the same kept
                   tokens, in their units; this is the error of quantization and arithmetic together
@@ -115,7 +135,8 @@ of the tensors' units, float32, zero for what did not take part; and the flags k
 kept_heads [layers, heads] uint8: took part in this layer. With --layer it has that layer only. The engines rtl and
 golden write identical bytes. It is whole before results are printed.
 
-JSON holds the max/mean error and the kept tokens and heads of each layer; figures that the engine does not have, such
+JSON holds for each layer the max/mean error, the kept tokens and heads, refetched_rows of its rows, effective_key_bits
+(bits of K that a score was made of, in the mean) and the bytes read from and written to memory; figures that the engine does not have, such
 as cycles of golden, are null.";
 
 fn token_number(text: &str) -> Result<usize, &'static str> {
@@ -129,23 +150,38 @@ fn layer_number(text: &str) -> Result<usize, &'static str> {
         .map_err(|_| "must be a whole number from 0, the number of the first layer")
 }
 
-fn stored_bits(text: &str) -> Result<usize, String> {
-    if text.contains('+') {
-        return Err(
-            "there is no LSB plane yet: it comes with the memory system; choose 4, 6, 8, 10 or 12"
-                .to_owned(),
-        );
-    }
+/// What K is stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KeyBits {
+    /// Of K, or of its MSB plane.
+    bits: usize,
+    has_lsb_plane: bool,
+}
+
+fn key_bits(text: &str) -> Result<KeyBits, &'static str> {
+    let (bits, has_lsb_plane) = match text.strip_suffix("+4") {
+        Some(bits) => (bits, true),
+        None => (text, false),
+    };
+    let bits = stored_bits(bits)
+        .map_err(|_| "must be 4, 6, 8, 10 or 12, or one of them and 4 more, as in 8+4")?;
+    Ok(KeyBits {
+        bits,
+        has_lsb_plane,
+    })
+}
+
+fn stored_bits(text: &str) -> Result<usize, &'static str> {
     let bits = text.parse().ok();
     bits.filter(|bits| STORED_BITS.contains(bits))
-        .ok_or("must be 4, 6, 8, 10 or 12".to_owned())
+        .ok_or("must be 4, 6, 8, 10 or 12")
 }
 
 /// The widths that Q, K and V are quantized to: those of the hardware, or what the options store.
 fn formats(args: &Args, config: &Config) -> Result<Formats, Failure> {
     let hardware = config.formats();
     for (name, bits, most) in [
-        ("key", args.key_bits, hardware.key_bits),
+        ("key", args.key_bits.map(|key| key.bits), hardware.key_bits),
         ("value", args.value_bits, hardware.value_bits),
     ] {
         if let Some(bits) = bits.filter(|&bits| bits > most) {
@@ -157,7 +193,7 @@ fn formats(args: &Args, config: &Config) -> Result<Formats, Failure> {
         }
     }
     Ok(Formats {
-        key_bits: args.key_bits.unwrap_or(hardware.key_bits),
+        key_bits: args.key_bits.map_or(hardware.key_bits, |key| key.bits),
         value_bits: args.value_bits.unwrap_or(hardware.value_bits),
         ..hardware
     })
@@ -167,14 +203,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let formats = formats(args, &config)?;
     let pruning = pruning(args)?;
+    let refinement = refinement(args)?;
     let tensors = AttentionTensors::read(&args.tensors, args.causal)?;
     let condition = args.conditioning == Switch::On;
-    let job = Job::new(&tensors, args.layer, formats, condition)
+    let mut job = Job::new(&tensors, args.layer, formats, condition)
         .map_err(|error| about_tensors(args, error))?
         .pruned(&pruning)
         .map_err(|error| about_tensors(args, error))?;
+    let has_lsb_plane = refinement.is_some();
+    if let Some(refinement) = refinement {
+        job = job
+            .refined(refinement)
+            .map_err(|error| about_tensors(args, error))?;
+    }
     args.engine
-        .check(&config, &tensors)
+        .check(&config, &tensors, has_lsb_plane)
         .map_err(|error| about_tensors(args, error))?;
     if let Some(out) = &args.out {
         output::check_file(out, &args.tensors)?;
@@ -218,6 +261,26 @@ fn pruning(args: &Args) -> Result<Pruning, Failure> {
     })
 }
 
+/// Which rows fetch LSBs: none without an LSB plane.
+fn refinement(args: &Args) -> Result<Option<Refinement>, Failure> {
+    let options = [
+        (Measure::Threshold, &args.threshold),
+        (Measure::Noise, &args.noise_limit),
+    ];
+    let mut given = options
+        .into_iter()
+        .filter_map(|(measure, limits)| Some((measure, limits.clone()?)));
+    let has_lsb_plane = args.key_bits.is_some_and(|key| key.has_lsb_plane);
+    match given.next() {
+        Some((measure, Limits(limits))) if !has_lsb_plane => Err(Failure::Input(anyhow!(
+            "{measure} {}: K has no more bits to fetch; give --key-bits 4+4, 6+4, 8+4, 10+4 or 12+4, or leave {measure} out",
+            limits[0]
+        ))),
+        Some((measure, limits)) => Ok(Some(Refinement { measure, limits })),
+        None => Ok(has_lsb_plane.then(Refinement::published)),
+    }
+}
+
 fn about_tensors(args: &Args, error: impl std::fmt::Display) -> Failure {
     Failure::Input(anyhow!("tensor file {}: {error}", args.tensors.display()))
 }
@@ -236,10 +299,11 @@ fn json(args: &Args, config: &Config, result: &JobResult) -> serde_json::Value {
             json!({
                 "layer": layer.layer,
                 "cycles": layer.cycles,
-                "dram_read_bytes": null,
-                "dram_write_bytes": null,
+                "dram_read_bytes": layer.traffic.map(|moved| moved.read),
+                "dram_write_bytes": layer.traffic.map(|moved| moved.written),
                 "rows": layer.rows,
-                "refetched_rows": null,
+                "refetched_rows": layer.refetched_rows,
+                "effective_key_bits": layer.effective_key_bits,
                 "kept_tokens": layer.kept_tokens,
                 "kept_heads": layer.kept_heads,
                 "max_abs_error": layer.error.max,
@@ -292,10 +356,14 @@ fn shape(args: &Args, tensors: &AttentionTensors, formats: &Formats) -> String {
     if !args.engine.is_hardware() {
         return sizes;
     }
+    let key_bits = match args.key_bits {
+        Some(key) if key.has_lsb_plane => format!("{}+4", key.bits),
+        _ => formats.key_bits.to_string(),
+    };
     format!(
         "{sizes}; Q, K, V in {}, {}, {} bits, conditioning {}",
         formats.query_bits,
-        formats.key_bits,
+        key_bits,
         formats.value_bits,
         match args.conditioning {
             Switch::On => "on",
@@ -307,12 +375,18 @@ fn shape(args: &Args, tensors: &AttentionTensors, formats: &Formats) -> String {
 /// One line per layer; columns that the engine or the file does not have are left out.
 fn table(layers: &[LayerReport]) -> String {
     type Figure = fn(&LayerReport) -> Option<String>;
-    let columns: [(&str, Figure); 8] = [
+    let columns: [(&str, Figure); 12] = [
         ("layer", |layer| Some(layer.layer.to_string())),
         ("rows", |layer| Some(layer.rows.to_string())),
         ("cycles", |layer| {
             layer.cycles.map(|cycles| cycles.to_string())
         }),
+        ("refetched", |layer| Some(layer.refetched_rows?.to_string())),
+        ("K bits", |layer| {
+            Some(format!("{:.2}", layer.effective_key_bits?))
+        }),
+        ("bytes read", |layer| Some(layer.traffic?.read.to_string())),
+        ("written", |layer| Some(layer.traffic?.written.to_string())),
         ("max error", |layer| Some(scientific(layer.error.max))),
         ("mean error", |layer| Some(scientific(layer.error.mean()))),
         ("max LSB", |layer| {
@@ -380,6 +454,12 @@ fn id_ranges(ids: &[usize]) -> String {
 fn legend(layer: &LayerReport) -> String {
     let mut text =
         "\nerror: against float64 attention of the file's tensors, in their units\n".to_owned();
+    if layer.refetched_rows.is_some() {
+        text += "refetched: rows that took K's 4 more bits; K bits: of a score, in the mean over rows and their keys\n";
+    }
+    if layer.traffic.is_some() {
+        text += "bytes: in whole beats of 32; K and V once per KV head, or once per row where rows refetch\n";
+    }
     if layer.arithmetic_error.is_some() {
         text += "LSB: against float64 attention of the same integers, in steps of V\n";
     }

@@ -61,7 +61,9 @@ impl From<TensorError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         match error {
-            EngineError::Layer(_) | EngineError::Selection(_) => Failure::Input(error.into()),
+            EngineError::Layer(_) | EngineError::Selection(_) | EngineError::Image(_) => {
+                Failure::Input(error.into())
+            }
             EngineError::Cosim(_) => Failure::Environment(error.into()),
             EngineError::Bench(_) | EngineError::Mismatch(_) => Failure::Check(error.into()),
         }

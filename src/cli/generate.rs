@@ -49,6 +49,10 @@ fn summary(config: &Config, design: &Design, folder: &Path) -> String {
             format!("constraints: clock of {} ns", design::CLOCK_NS),
         ),
         (
+            format!("{}.h", design.top),
+            "C header of the memory image".into(),
+        ),
+        (
             design::MEMORIES.into(),
             format!("inventory: {memories} memories of {kinds} kinds, {bits} bits"),
         ),

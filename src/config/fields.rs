@@ -226,13 +226,13 @@ pub const FIELDS: &[Field] = &[
         "each has its port and read master; generation is bound by bandwidth, so with too few channels the arrays idle"),
     integer!(memory.address_bits, 20, 48, default 34, "bits",
         "width of an address of one channel, in bytes",
-        "so far only the read masters use it; every layer's planes must end below 2^address_bits; wider addresses cost registers per outstanding read"),
+        "every layer's planes must end below 2^address_bits; wider addresses cost registers per outstanding read"),
     integer!(memory.outstanding_reads, 2, 64, default 64, "reads",
         "reads that one port may have under way, each with an id of its own",
-        "so far only the read masters use it; 64 cover the latency of HBM2 with 8-bit vectors of d = 64, with 32 a fifth of the bandwidth is lost; each one takes a word of the port's tag table"),
+        "64 cover the latency of HBM2 with 8-bit vectors of d = 64, with 32 a fifth of the bandwidth is lost; each one takes a word of the port's tag table"),
     integer!(memory.silence_log2, 10, 24, default 16, "log2 cycles",
         "after 2^this cycles without data a port with reads under way reports an error",
-        "so far only the read masters use it; must outlast the memory's longest pause (about 350 cycles around an HBM2 refresh, and what other masters add); longer only delays the report"),
+        "must outlast the memory's longest pause (about 350 cycles around an HBM2 refresh, and what other masters add); longer only delays the report"),
 ];
 
 /// The field with a dotted key.

@@ -19,6 +19,8 @@ pub struct Design {
     /// Whether some output depends on an input within the same cycle, so that outputs must settle after
     /// inputs change.
     pub combinational: bool,
+    /// Whether few cycles will be simulated, so that a quick build counts for more than a fast simulation.
+    pub brief: bool,
 }
 
 /// One Verilog file.

@@ -35,6 +35,7 @@ impl From<&Arc<Module>> for Design {
             sources: sources.collect(),
             ports: control.chain(ports).collect(),
             combinational: module.has_combinational_path(),
+            brief: false,
         }
     }
 }

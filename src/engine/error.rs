@@ -2,10 +2,12 @@
 
 use thiserror::Error;
 
-use crate::accelerator::top::AttentionCore;
+use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::top_k::golden::TooManyPins;
+use crate::config::Config;
 use crate::cosim::{BenchError, CosimError};
 use crate::golden::layer::LayerOperands;
+use crate::workload::memory_image::ImageError;
 
 /// Why a layer does not fit a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -50,6 +52,20 @@ pub enum LayerError {
         /// The configuration's name.
         config: String,
     },
+    /// An LSB plane on hardware without one.
+    #[error(
+        "K with an LSB plane: the hardware of configuration {config} has none, buffers.key_lsb_lines is 0; choose another \
+         configuration, set buffers.key_lsb_lines, or store K in one plane"
+    )]
+    LsbPlane {
+        /// The configuration's name.
+        config: String,
+    },
+    /// An LSB plane in the attention core of testbench streams.
+    #[error(
+        "K with an LSB plane: the engine rtl does not fetch LSBs yet; take the engine golden, or store K in one plane"
+    )]
+    RtlLsbPlane,
     /// Values to prune on hardware that keeps them all.
     #[error(
         "local value pruning of query {query} to {keep} of its {live} keys: the hardware of configuration {config} \
@@ -98,6 +114,9 @@ pub enum EngineError {
     /// The selection after the layer asks for more than there is.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// The layer has no memory image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The simulation could not be built or started.
     #[error(transparent)]
     Cosim(#[from] CosimError),
@@ -124,7 +143,7 @@ impl From<crate::testbenches::BenchError> for EngineError {
 /// # Errors
 /// [`LayerError`] when it cannot.
 pub(super) fn check_fit(
-    core: &AttentionCore,
+    core: &AttentionPipeline,
     (head_dim, heads): (usize, usize),
     keys: usize,
 ) -> Result<usize, LayerError> {
@@ -153,12 +172,36 @@ pub(super) fn check_fit(
     Ok(level)
 }
 
+/// Checks that the hardware of `config` has what K's planes need.
+///
+/// # Errors
+/// [`LayerError::LsbPlane`] when it has no LSB plane.
+pub(super) fn check_lsb_plane(config: &Config, has_lsb_plane: bool) -> Result<(), LayerError> {
+    match has_lsb_plane && config.buffers.key_lsb_lines == 0 {
+        true => Err(LayerError::LsbPlane {
+            config: config.name.clone(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Checks that K has no LSB plane, which the RTL engine does not fetch.
+///
+/// # Errors
+/// [`LayerError::RtlLsbPlane`] when it has one.
+pub(super) fn check_one_plane(has_lsb_plane: bool) -> Result<(), LayerError> {
+    match has_lsb_plane {
+        true => Err(LayerError::RtlLsbPlane),
+        false => Ok(()),
+    }
+}
+
 /// Checks that `core` can prune the values of a layer's rows.
 ///
 /// # Errors
 /// [`LayerError::ValuePruning`] when a row keeps fewer values than it has live keys and the hardware keeps all.
 pub(super) fn check_value_pruning(
-    core: &AttentionCore,
+    core: &AttentionPipeline,
     layer: &LayerOperands,
 ) -> Result<(), LayerError> {
     let mut rows = layer.value_pruning.iter().zip(&layer.live_keys).enumerate();
@@ -180,7 +223,7 @@ pub(super) fn check_value_pruning(
 ///
 /// # Errors
 /// [`SelectionError::Capacity`] when it does not.
-pub(super) fn check_selection(core: &AttentionCore, keep: usize) -> Result<(), SelectionError> {
+pub(super) fn check_selection(core: &AttentionPipeline, keep: usize) -> Result<(), SelectionError> {
     if keep > core.keys_per_row {
         return Err(SelectionError::Capacity {
             keep,

@@ -31,6 +31,8 @@ impl Engine for FloatEngine {
         Ok(LayerAttention {
             outputs: Outputs::Values(values),
             cycles: None,
+            refetched: None,
+            traffic: None,
             cascade: Some(Importance::Values(self.select(layer)?)),
         })
     }

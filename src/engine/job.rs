@@ -6,11 +6,15 @@ use thiserror::Error;
 
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs};
 use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
-use crate::golden::float64::{AbsError, attend_integer_head, live_float_rows};
+use crate::golden::float64::{
+    AbsError, attend_integer_head, live_float_rows, outputs, refined_rows,
+};
 use crate::golden::layer::LayerOperands;
-use crate::numerics::{Formats, OUTPUT_FRACTION_BITS, PROBABILITY_BITS};
+use crate::numerics::{Formats, KEY_LSB_BITS, OUTPUT_FRACTION_BITS, PROBABILITY_BITS};
+use crate::perf::traffic::Moved;
 use crate::workload::attention_output::AttentionOutput;
 use crate::workload::quantizer::{QuantizedLayer, reference_value_step};
+use crate::workload::refinement::{Refinement, RefinementError};
 use crate::workload::schedule::{Pruning, PruningError, Schedule};
 use crate::workload::tensors::{AttentionTensors, Tensor};
 
@@ -40,6 +44,8 @@ pub struct Job<'a> {
     condition: bool,
     /// For all layers of the model.
     schedule: Schedule,
+    /// Of K with an LSB plane.
+    refinement: Option<Refinement>,
 }
 
 /// What a job gives.
@@ -67,6 +73,12 @@ pub struct LayerReport {
     /// The outputs of the rows that took part, as float32, against float64 attention of the tensors on the same kept
     /// tokens, in the tensors' units. Values are pruned in float64 likewise, by its own probabilities.
     pub error: AbsError,
+    /// Rows that took K's LSB plane, where there is one.
+    pub refetched_rows: Option<usize>,
+    /// Bits of K that a score was made of, in the mean over all rows and the keys that they see.
+    pub effective_key_bits: Option<f64>,
+    /// Bytes moved to and from memory, from engines that have one.
+    pub traffic: Option<Moved>,
     /// The integer outputs against float64 attention of the same integers, in steps of V: the error of the
     /// arithmetic without that of the quantization. `None` for engines that do not compute on integers.
     pub arithmetic_error: Option<AbsError>,
@@ -112,6 +124,7 @@ impl<'a> Job<'a> {
             formats,
             condition,
             schedule: schedule.expect("a model can be kept whole"),
+            refinement: None,
         })
     }
 
@@ -127,6 +140,29 @@ impl<'a> Job<'a> {
             tensors.key_count(),
         )?;
         Ok(Job { schedule, ..self })
+    }
+
+    /// The job with K in an LSB plane beside its `formats.key_bits`, which rows take as `refinement` says.
+    ///
+    /// # Errors
+    /// [`RefinementError`] when its limits do not fit the tensors.
+    pub fn refined(self, refinement: Refinement) -> Result<Job<'a>, RefinementError> {
+        refinement.check(self.tensors.layer_count())?;
+        Ok(Job {
+            refinement: Some(refinement),
+            ..self
+        })
+    }
+
+    /// A layer in the job's widths.
+    fn quantized(&self, index: usize) -> QuantizedLayer {
+        let (tensors, formats) = (self.tensors, &self.formats);
+        let Some(refinement) = &self.refinement else {
+            return QuantizedLayer::new(tensors, index, formats, self.condition);
+        };
+        let mut quantized = QuantizedLayer::with_lsb_plane(tensors, index, formats, self.condition);
+        quantized.operands.rules = refinement.rules(index, &quantized);
+        quantized
     }
 
     /// Query rows of all heads and layers of the job, those that pruning leaves out among them.
@@ -182,6 +218,7 @@ impl<'a> Job<'a> {
 struct LayerRun {
     index: usize,
     quantized: QuantizedLayer,
+    formats: Formats,
     operands: LayerOperands,
     live: Live,
     /// The queries that take part.
@@ -194,7 +231,7 @@ struct LayerRun {
 impl LayerRun {
     fn new(job: &Job<'_>, index: usize, live: Live, reference_step: f64) -> LayerRun {
         let (tensors, schedule) = (job.tensors, &job.schedule);
-        let quantized = QuantizedLayer::new(tensors, index, &job.formats, job.condition);
+        let quantized = job.quantized(index);
         let mut operands = quantized.operands.gather(&live);
         for (pruning, &live_keys) in operands.value_pruning.iter_mut().zip(&operands.live_keys) {
             *pruning = schedule.value_pruning(index, live_keys);
@@ -215,6 +252,7 @@ impl LayerRun {
             index,
             operands,
             queries: live.queries(tensors.query_count(), tensors.key_count()),
+            formats: job.formats,
             quantized,
             live,
             step,
@@ -231,6 +269,7 @@ impl LayerRun {
             tensors,
             index: self.index,
             quantized: &self.quantized,
+            formats: &self.formats,
             operands: &self.operands,
             live: &self.live,
             step: &self.step,
@@ -277,6 +316,7 @@ impl LayerRun {
             let rows_of = |&head: &usize| gather(&context.head(self.index, head), &self.queries);
             compare(elements(), heads.iter().flat_map(rows_of).flatten())
         });
+        let refetched = result.refetched.as_ref();
         LayerReport {
             layer: self.index,
             rows: self.row_count(),
@@ -284,7 +324,10 @@ impl LayerRun {
             kept_tokens: self.live.tokens.clone(),
             kept_heads: heads.clone(),
             error: compare(elements(), reference),
-            arithmetic_error: self.arithmetic_error(&result.outputs),
+            refetched_rows: refetched.map(|flags| flags.iter().flatten().filter(|&&f| f).count()),
+            effective_key_bits: refetched.map(|flags| self.effective_key_bits(flags)),
+            traffic: result.traffic,
+            arithmetic_error: self.arithmetic_error(result),
             context_error: context,
         }
     }
@@ -304,19 +347,36 @@ impl LayerRun {
     }
 
     /// The error of integer outputs against float64 attention of the same integers, in steps of V.
-    fn arithmetic_error(&self, outputs: &Outputs) -> Option<AbsError> {
-        let Outputs::Codes(heads) = outputs else {
+    fn arithmetic_error(&self, result: &LayerAttention) -> Option<AbsError> {
+        let Outputs::Codes(heads) = &result.outputs else {
             return None;
         };
         let mut error = AbsError::default();
         for (position, (&head, rows)) in self.live.heads.iter().zip(heads).enumerate() {
             let factor = self.quantized.factors[head];
-            let reference = attend_integer_head(&self.operands.head(position), factor);
+            let head = self.operands.head(position);
+            let reference = match &result.refetched {
+                Some(flags) => outputs(refined_rows(&head, factor, &flags[position])),
+                None => attend_integer_head(&head, factor),
+            };
             let codes = rows.iter().flatten();
             let steps = codes.map(|&code| code as f64 / f64::from(1 << OUTPUT_FRACTION_BITS));
             error.extend(steps.zip(reference.into_iter().flatten()));
         }
         Some(error)
+    }
+
+    /// Bits of K that a score was made of, in the mean over the keys that rows see.
+    fn effective_key_bits(&self, refetched: &[Vec<bool>]) -> f64 {
+        let (mut keys, mut lsbs) = (0, 0);
+        for flags in refetched {
+            for (&live, &refetched) in self.operands.live_keys.iter().zip(flags) {
+                keys += live;
+                lsbs += if refetched { live } else { 0 };
+            }
+        }
+        let share = lsbs as f64 / keys.max(1) as f64;
+        self.formats.key_bits as f64 + KEY_LSB_BITS as f64 * share
     }
 
     /// Importance in float32: tokens in units of probability, heads in the tensors' own.

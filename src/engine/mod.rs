@@ -12,6 +12,7 @@ mod error;
 pub mod float;
 pub mod golden;
 pub mod job;
+pub mod memory_streams;
 pub mod rtl;
 pub mod streams;
 
@@ -20,8 +21,11 @@ pub use error::{EngineError, LayerError, SelectionError};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
-use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
+use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
+use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
 use crate::golden::layer::LayerOperands;
+use crate::numerics::Formats;
+use crate::perf::traffic::Moved;
 use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::tensors::AttentionTensors;
 
@@ -49,12 +53,23 @@ pub struct Layer<'a> {
     pub index: usize,
     /// The whole layer as the accelerator's integers.
     pub quantized: &'a QuantizedLayer,
+    /// Operand widths that K and V are stored in.
+    pub formats: &'a Formats,
     /// What takes part of it, compacted ([`LayerOperands::gather`]), with the value pruning of its rows.
     pub operands: &'a LayerOperands,
     /// The tokens and heads that take part.
     pub live: &'a Live,
     /// What the layer does to the importance scores, which the engine holds from layer to layer of a job.
     pub step: &'a CascadeStep,
+}
+
+impl Layer<'_> {
+    /// The KV heads of `operands`, by their numbers in the whole layer.
+    pub fn kv_heads(&self) -> Vec<usize> {
+        let mut kv_heads = gather(&self.quantized.operands.kv_heads, &self.live.heads);
+        kv_heads.dedup();
+        kv_heads
+    }
 }
 
 /// What an engine made of one layer.
@@ -64,6 +79,10 @@ pub struct LayerAttention {
     pub outputs: Outputs,
     /// Clock cycles from the layer's first input to its last output; `None` for engines without a clock.
     pub cycles: Option<u64>,
+    /// Which rows took K's LSB plane, `[heads][queries]`; `None` without one.
+    pub refetched: Option<Vec<Vec<bool>>>,
+    /// Bytes moved to and from memory; `None` from engines without one.
+    pub traffic: Option<Moved>,
     /// Importance after the layer and what is left for the next one; `None` from engines that do not gather it.
     pub cascade: Option<Importance>,
 }
@@ -115,16 +134,23 @@ impl EngineKind {
         self != EngineKind::Float
     }
 
-    /// Checks that this engine can attend the layers of `tensors` under `config`, before the costly [`start`].
+    /// Checks that this engine can attend the layers of `tensors` under `config`, with an LSB plane of K or without,
+    /// before the costly [`start`].
     ///
     /// # Errors
     /// [`LayerError`] when the layers exceed the configuration's hardware.
     ///
     /// [`start`]: EngineKind::start
-    pub fn check(self, config: &Config, tensors: &AttentionTensors) -> Result<(), LayerError> {
+    pub fn check(
+        self,
+        config: &Config,
+        tensors: &AttentionTensors,
+        has_lsb_plane: bool,
+    ) -> Result<(), LayerError> {
         if !self.is_hardware() {
             return Ok(());
         }
+        error::check_lsb_plane(config, has_lsb_plane)?;
         let core = AttentionCore::new(config);
         let head = (tensors.head_dim(), tensors.head_count());
         error::check_fit(&core, head, tensors.key_count())?;
@@ -138,7 +164,11 @@ impl EngineKind {
     /// [`EngineError::Cosim`] when a tool that the RTL needs is missing or fails.
     pub fn start(self, config: &Config, seed: u64) -> Result<Box<dyn Engine>, EngineError> {
         Ok(match self {
-            EngineKind::Rtl => Box::new(rtl::RtlEngine::new(config, &Verilator::default(), seed)?),
+            EngineKind::Rtl => {
+                let timing = MemoryTiming::Hbm2(Hbm2Timing::default());
+                let verilator = Verilator::default();
+                Box::new(rtl::RtlEngine::new(config, &verilator, &timing, seed)?)
+            }
             EngineKind::Golden => Box::new(golden::GoldenEngine::new(config)),
             EngineKind::Float => Box::new(float::FloatEngine::default()),
         })

@@ -1,46 +1,49 @@
-//! The RTL engine: the emitted attention core in Verilator.
+//! The RTL engine: the emitted memory core in Verilator, with a memory behind each of its ports.
 
 use super::error::check_selection;
-use super::streams::{CoreFields, CoreJob, LayerStreams};
+use super::memory_streams::{FetchedLayer, MemoryStreams};
+use super::streams::{CoreJob, kept_fields, score_fields};
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs, SelectionError};
-use crate::accelerator::top::AttentionCore;
+use crate::accelerator::memory_core::MemoryCore;
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::top_k::golden::Part;
 use crate::config::Config;
-use crate::cosim::{Bench, Design, Field, SinkId, SourceId, Tracing, Verilator};
-use crate::golden::cascade::{CascadeResult, Live};
+use crate::cosim::memory::{
+    AxiChannels, AxiLimits, AxiSlave, AxiStalls, MemoryTiming, SlaveOptions, SparseMemory,
+};
+use crate::cosim::{
+    Bench, CosimError, Design, Field, MemoryId, SinkId, SourceId, Stalls, Tracing, Verilator,
+};
+use crate::golden::cascade::{CascadeResult, Live, gather};
 use crate::golden::layer::LayerOperands;
-use crate::hdl::elaborate;
+use crate::hdl::{self, elaborate};
+use crate::numerics::{Formats, value_bits};
+use crate::perf::traffic::Moved;
+use crate::workload::memory_image::{ImageShape, MemoryImage, query_id};
 
-/// Cycles without an end after which a layer counts as stuck, per input word.
+/// Cycles without an end after which a layer counts as stuck: per key line and row, and at all.
 const CYCLES_PER_WORD: u64 = 1000;
-
-/// Cycles for the selections after the last output: bounds of the engine at every size.
-const SELECTION_CYCLES: u64 = 100_000;
-
+const LEAST_CYCLES: u64 = 100_000;
 /// Cycles between two calls of `progress`.
 const CYCLES_PER_REPORT: u64 = 1000;
 
-/// The attention core of a configuration, running.
+/// The memory core of a configuration, running.
 pub struct RtlEngine {
-    core: AttentionCore,
+    config: Config,
+    core: MemoryCore,
     bench: Bench,
-    sources: Sources,
-    out: Collected,
+    memories: Vec<MemoryId>,
+    sources: Vec<(&'static str, SourceId)>,
     /// Ids of the tokens and heads that a selection keeps, as positions at the job's start from zero.
     kept: [Collected; 2],
     /// Scores of tokens and heads.
     scores: [Collected; 2],
-    /// Positions of kept values, where the hardware prunes them: nobody fetches by them here.
+    /// Which rows with a rule were refined, where there is an LSB plane.
+    refined: Option<Collected>,
+    /// Positions of kept values, where the hardware prunes them.
     value_id: Option<SinkId>,
-}
-
-/// What the core takes.
-struct Sources {
-    key: SourceId,
-    value: SourceId,
-    row: SourceId,
-    job: SourceId,
-    pin: SourceId,
+    /// Rows whose outputs are in memory, of all jobs so far.
+    rows: u64,
 }
 
 /// A stream that leaves the core, and how much of it has been read here.
@@ -73,8 +76,12 @@ impl Collected {
 pub struct LayerResult {
     /// `[heads][queries][d]`, in V's units with four fraction bits.
     pub outputs: Vec<Vec<Vec<i64>>>,
-    /// Clock cycles from the layer's first input to its last word.
+    /// Clock cycles from the layer's first word to its last row in memory and the end of its selections.
     pub cycles: u64,
+    /// Bytes of the data beats at all ports, of all layers of the run.
+    pub moved: Moved,
+    /// Which rows of each head were refined, `[heads][queries]`.
+    pub refined: Vec<Vec<bool>>,
     /// Scores of tokens and heads, of a job that reports them.
     pub scores: [Vec<i64>; 2],
     /// Ids of the tokens and heads that stay, where the job selects.
@@ -82,139 +89,343 @@ pub struct LayerResult {
 }
 
 impl RtlEngine {
-    /// Builds (or finds built) and resets the core of `config`; `seed` fills memories and registers before use.
+    /// Builds (or finds built) and resets the core of `config` with memories of this timing; `seed` fills memories and
+    /// registers before use.
     ///
     /// # Errors
     /// [`EngineError::Cosim`] when a tool is missing or fails.
-    pub fn new(config: &Config, verilator: &Verilator, seed: u64) -> Result<Self, EngineError> {
-        let core = AttentionCore::new(config);
+    pub fn new(
+        config: &Config,
+        verilator: &Verilator,
+        timing: &MemoryTiming,
+        seed: u64,
+    ) -> Result<Self, EngineError> {
+        let core = MemoryCore::new(config);
         let design = Design::from(&elaborate(&core));
         let simulator = verilator.build(&design, Tracing::Off)?.start(seed)?;
-        let fields = CoreFields::new(&core);
         let mut bench = Bench::new(simulator, seed);
-        let sources = Sources {
-            key: bench.source("key", &fields.key),
-            value: bench.source("value", &fields.value),
-            row: bench.source("row", &fields.row),
-            job: bench.source("job", &fields.job),
-            pin: bench.source("pin", &fields.pin),
-        };
-        let out = Collected::new(&mut bench, "out", &fields.out);
-        let [tokens, heads] = &fields.kept;
+        let pipeline = core.pipeline();
+        let sources = core.in_channels().into_iter().map(|(name, fields)| {
+            let lanes = match name {
+                "list" => core.fetch().scan_lanes(),
+                "pin" => pipeline.softmax_lanes,
+                _ => 1,
+            };
+            (name, bench.source(name, &in_lanes(&fields, lanes)))
+        });
+        let sources = sources.collect();
+        let importance = pipeline.importance();
+        let sets = [importance.token_scores().set, importance.head_scores().set];
+        let [tokens, heads] = &sets;
         let kept = [("kept_token", tokens), ("kept_head", heads)]
-            .map(|(name, fields)| Collected::new(&mut bench, name, fields));
-        let [tokens, heads] = &fields.scores;
+            .map(|(name, set)| Collected::new(&mut bench, name, &kept_fields(set)));
         let scores = [("token_score", tokens), ("head_score", heads)]
-            .map(|(name, fields)| Collected::new(&mut bench, name, fields));
-        let value_id = fields.value_id.map(|of| bench.sink("value_id", &of));
+            .map(|(name, set)| Collected::new(&mut bench, name, &score_fields(set)));
+        let value_id = pipeline.softmax().use_pass().value_ids().map(|ids| {
+            let fields = [
+                Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
+                Field::unsigned("count", value_bits(ids.lanes)),
+                Field::unsigned("last", 1),
+            ];
+            bench.sink("value_id", &fields)
+        });
+        let refined = core
+            .has_lsb()
+            .then(|| Collected::new(&mut bench, "refined", &[Field::unsigned("data", 1)]));
+        for (name, fields) in core.out_channels() {
+            if name.ends_with("_error") {
+                bench.sink(name, &in_lanes(&fields, 1));
+            }
+        }
+        let memories = memories(&core, &mut bench, timing, seed);
+        let stop = bench.simulator().port("stop_i");
+        bench.simulator().set(stop, 0);
+        // A reset that is low from the start has no edge for the register to see that resets the stages.
+        let simulator = bench.simulator();
+        simulator.set_reset(false).map_err(CosimError::from)?;
+        simulator.reset(2).map_err(CosimError::from)?;
         bench.reset(4)?;
+        // The reset of what lies behind the reset control ends a cycle later.
+        bench.run_for(2)?;
         Ok(RtlEngine {
+            config: config.clone(),
             core,
             bench,
+            memories,
             sources,
-            out,
             kept,
             scores,
+            refined,
             value_id,
+            rows: 0,
         })
     }
 
-    /// Attends one layer by itself, without a selection.
+    /// Attends one layer by itself, whose K and V are stored in the widths of `formats`, without a selection.
     ///
     /// # Errors
-    /// As [`RtlEngine::attend_job`].
-    pub fn attend_layer(&mut self, layer: &LayerOperands) -> Result<LayerResult, EngineError> {
-        self.attend_job(layer, &CoreJob::dense(layer), &mut |_| {})
-    }
-
-    /// Attends layers one after the other without a pause, whatever their selections say; gives the cycles from the first input to the
-    /// last word.
-    ///
-    /// # Errors
-    /// As [`RtlEngine::attend_job`].
-    pub fn attend_jobs(&mut self, layers: &[(LayerOperands, CoreJob)]) -> Result<u64, EngineError> {
-        let start = self.bench.simulator().cycle();
-        let mut all = Vec::new();
-        for (layer, job) in layers {
-            let streams = LayerStreams::new(&self.core, layer, job)?;
-            self.send(&streams);
-            all.push((layer, streams));
-        }
-        let inputs: usize = all.iter().map(|(_, streams)| input_words(streams)).sum();
-        self.bench.run(inputs as u64 * CYCLES_PER_WORD)?;
-        for (layer, streams) in &all {
-            self.results(layer, streams);
-        }
-        Ok(self.bench.simulator().cycle() - start)
-    }
-
-    /// Attends one layer; `progress` is called now and then with the number of rows finished since its last call.
-    ///
-    /// # Errors
-    /// [`EngineError`] when the layer does not fit, or the design breaks a rule of its streams or is stuck.
-    pub fn attend_job(
+    /// As [`RtlEngine::attend_jobs`].
+    pub fn attend_layer(
         &mut self,
         layer: &LayerOperands,
+        formats: &Formats,
+    ) -> Result<LayerResult, EngineError> {
+        let job = CoreJob::dense(layer);
+        let mut results = self.attend_jobs(&[(layer.clone(), job)], formats)?;
+        Ok(results.1.remove(0))
+    }
+
+    /// Attends layers one after the other without a pause, whatever their selections say; gives the cycles from the first
+    /// word to the last row in memory, and the results.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a layer does not fit, or the design breaks a rule of its streams or is stuck.
+    pub fn attend_jobs(
+        &mut self,
+        layers: &[(LayerOperands, CoreJob)],
+        formats: &Formats,
+    ) -> Result<(u64, Vec<LayerResult>), EngineError> {
+        let mut images = Vec::new();
+        let mut base = 0;
+        for (layer, _) in layers {
+            let shape = ImageShape::of(layer, formats);
+            let image = MemoryImage::new(&self.config, shape, base)?;
+            base += image.step();
+            images.push(image);
+        }
+        let ids = |count: usize| (0..count).collect::<Vec<_>>();
+        let all: Vec<_> = layers
+            .iter()
+            .map(|(layer, _)| {
+                let queries = 0..layer.live_keys.len();
+                let queries: Vec<usize> = queries.map(|query| query_id(layer, query)).collect();
+                let tokens = ids(layer.keys[0].len());
+                (
+                    tokens,
+                    queries,
+                    ids(layer.queries.len()),
+                    ids(layer.keys.len()),
+                )
+            })
+            .collect();
+        let mut fetched = Vec::new();
+        for (((operands, job), image), parts) in layers.iter().zip(&images).zip(&all) {
+            self.write(image, operands);
+            let (tokens, queries, heads, kv_heads) = parts;
+            let layer = FetchedLayer {
+                image,
+                operands,
+                tokens,
+                queries,
+                heads,
+                kv_heads,
+            };
+            fetched.push((layer, job));
+        }
+        self.run(&fetched, &mut |_| {})
+    }
+
+    /// Attends what lives of a `whole` layer, whose K and V are stored in the widths of `formats`: `operands` are those of
+    /// the tokens and heads that are `live`. `progress` is called now and then with the number of rows finished since its
+    /// last call.
+    ///
+    /// # Errors
+    /// As [`RtlEngine::attend_jobs`].
+    pub fn attend_live(
+        &mut self,
+        (whole, formats): (&LayerOperands, &Formats),
+        (operands, live): (&LayerOperands, &Live),
         job: &CoreJob,
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerResult, EngineError> {
-        let streams = LayerStreams::new(&self.core, layer, job)?;
-        let start = self.bench.simulator().cycle();
-        let rows = streams.row.len();
-        self.send(&streams);
-        let limit = start + input_words(&streams) as u64 * CYCLES_PER_WORD;
-        let words = rows * streams.words_per_row;
-        let mut reported = 0;
-        while reported < rows && self.bench.simulator().cycle() < limit {
-            self.run_until(self.out.taken + words)?;
-            let taken = self.bench.sink_cycles(self.out.sink).len() - self.out.taken;
-            let finished = taken / streams.words_per_row;
-            progress(finished - reported);
-            reported = finished;
-        }
-        // What is left is the selection; whatever else is outstanding is stuck.
-        self.bench.run(SELECTION_CYCLES)?;
-        let cycles = self.bench.simulator().cycle() - start;
-        Ok(LayerResult {
-            cycles,
-            ..self.results(layer, &streams)
-        })
+        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
+        self.write(&image, whole);
+        let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
+        let ids = queries.into_iter().map(|query| query_id(whole, query));
+        let queries: Vec<usize> = ids.collect();
+        let mut kv_heads = gather(&whole.kv_heads, &live.heads);
+        kv_heads.dedup();
+        let fetched = FetchedLayer {
+            image: &image,
+            operands,
+            tokens: &live.tokens,
+            queries: &queries,
+            heads: &live.heads,
+            kv_heads: &kv_heads,
+        };
+        let (_, mut results) = self.run(&[(fetched, job)], progress)?;
+        Ok(results.remove(0))
     }
 
-    /// Sends a layer's words and awaits its results.
-    fn send(&mut self, streams: &LayerStreams) {
-        let sources = &self.sources;
-        self.bench.send(sources.job, [&streams.job]);
-        self.bench.send(sources.pin, &streams.pin);
-        self.bench.send(sources.key, &streams.key);
-        self.bench.send(sources.value, &streams.value);
-        self.bench.send(sources.row, &streams.row);
-        let words = streams.row.len() * streams.words_per_row;
-        self.bench.collect(self.out.sink, words);
+    /// Makes streams and memories hesitate, each as `stalls` says when asked for it.
+    pub fn stall(&mut self, mut stalls: impl FnMut() -> Stalls) {
+        for (_, source) in &self.sources {
+            self.bench.stall_source(*source, stalls());
+        }
+        let out = self.kept.iter().chain(&self.scores).chain(&self.refined);
+        for sink in out.map(|out| out.sink).chain(self.value_id) {
+            self.bench.stall_sink(sink, stalls());
+        }
+        for memory in self.memories.clone() {
+            let slave = self.bench.slave(memory);
+            slave.stall(AxiStalls {
+                read_address: stalls(),
+                read_data: stalls(),
+                write_address: stalls(),
+                write_data: stalls(),
+                write_response: stalls(),
+            });
+        }
+    }
+
+    /// The memory behind a channel, to make it reorder or fail.
+    ///
+    /// # Panics
+    /// When there is no such channel.
+    pub fn memory(&mut self, channel: usize) -> &mut AxiSlave {
+        self.bench.slave(self.memories[channel])
+    }
+
+    /// Puts a layer's vectors into the memories.
+    fn write(&mut self, image: &MemoryImage, layer: &LayerOperands) {
+        let mut memory = self.take_memories();
+        image.write_layer(&mut memory[..], layer);
+        self.give_memories(memory);
+    }
+
+    /// Takes the content out of the memories, to work on it.
+    fn take_memories(&mut self) -> Vec<SparseMemory> {
+        let memories = self.memories.clone().into_iter();
+        let take = |memory| std::mem::take(self.bench.slave(memory).memory_mut());
+        memories.map(take).collect()
+    }
+
+    fn give_memories(&mut self, content: Vec<SparseMemory>) {
+        for (memory, content) in self.memories.clone().into_iter().zip(content) {
+            *self.bench.slave(memory).memory_mut() = content;
+        }
+    }
+
+    /// Runs layers that lie in the memories, back to back.
+    fn run(
+        &mut self,
+        layers: &[(FetchedLayer<'_>, &CoreJob)],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(u64, Vec<LayerResult>), EngineError> {
+        let start = self.bench.simulator().cycle();
+        let bytes = self.bytes();
+        let mut all = Vec::new();
+        for (layer, job) in layers {
+            all.push(MemoryStreams::new(&self.core, layer, job)?);
+        }
+        all.iter().for_each(|streams| self.send(streams));
+        let rows: usize = all.iter().map(|streams| streams.row.len()).sum();
+        let lines: u64 = all.iter().map(|streams| self.lines(streams)).sum();
+        let limit = start + LEAST_CYCLES + lines * CYCLES_PER_WORD;
+        self.await_rows(rows, limit, progress)?;
+        // What is left is the selection; whatever else is outstanding is stuck.
+        self.bench.run(LEAST_CYCLES)?;
+        let cycles = self.bench.simulator().cycle() - start;
+        let moved = self.bytes();
+        let mut results = Vec::new();
+        for ((layer, _), streams) in layers.iter().zip(&all) {
+            results.push(LayerResult {
+                cycles,
+                moved: Moved {
+                    read: moved[0] - bytes[0],
+                    written: moved[1] - bytes[1],
+                },
+                ..self.result(layer, streams)
+            });
+        }
+        Ok((cycles, results))
+    }
+
+    /// Bytes that have moved at all ports.
+    fn bytes(&mut self) -> [u64; 2] {
+        let memories = self.memories.clone().into_iter();
+        let moved = memories.map(|memory| self.bench.slave(memory).bytes_moved());
+        moved.fold([0; 2], |sum, moved| [sum[0] + moved[0], sum[1] + moved[1]])
+    }
+
+    /// A measure of the work of a layer: score lines and rows.
+    fn lines(&self, streams: &MemoryStreams) -> u64 {
+        let fields = self.core.dispatch.row_fields();
+        let live = fields.iter().position(|field| field.name == "live");
+        let keys = streams.row.iter().filter_map(|row| Some(row[live?] as u64));
+        keys.sum::<u64>() / self.core.pipeline().softmax_lanes as u64 + streams.row.len() as u64
+    }
+
+    fn send(&mut self, streams: &MemoryStreams) {
+        for (name, source) in self.sources.clone() {
+            let words = match name {
+                "list" => &streams.list,
+                "key" => &streams.key,
+                "value" => &streams.value,
+                "row" => &streams.row,
+                "job" => &vec![streams.job.clone()],
+                _ => &streams.pin,
+            };
+            self.bench.send(source, words);
+        }
         for kind in 0..2 {
-            self.bench
-                .collect(self.kept[kind].sink, streams.kept_words[kind]);
-            self.bench
-                .collect(self.scores[kind].sink, streams.score_words[kind]);
+            let (kept, scores) = (&self.kept[kind], &self.scores[kind]);
+            self.bench.collect(kept.sink, streams.kept_words[kind]);
+            self.bench.collect(scores.sink, streams.score_words[kind]);
         }
         if let Some(value_id) = self.value_id {
             self.bench.collect(value_id, streams.value_id_words);
         }
+        if let Some(refined) = &self.refined {
+            self.bench.collect(refined.sink, streams.refined_words);
+        }
+    }
+
+    /// Runs until so many more rows are in memory.
+    fn await_rows(
+        &mut self,
+        rows: usize,
+        limit: u64,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), EngineError> {
+        let port = self.bench.simulator().port("rows_written_o");
+        let awaited = self.rows + rows as u64;
+        loop {
+            // The port counts modulo 2^32.
+            let written = u64::from(self.bench.simulator().get(port) as u32 - self.rows as u32);
+            progress(written as usize);
+            self.rows += written;
+            let cycle = self.bench.simulator().cycle();
+            if self.rows >= awaited {
+                return Ok(());
+            }
+            if cycle >= limit {
+                let missing = awaited - self.rows;
+                // Names the streams that are stuck.
+                self.bench.run(1)?;
+                return Err(EngineError::Mismatch(format!(
+                    "{missing} of {rows} output rows are not in memory after {limit} cycles"
+                )));
+            }
+            for _ in 0..CYCLES_PER_REPORT {
+                let count = self.bench.simulator().get(port) as u32;
+                if count == awaited as u32 {
+                    break;
+                }
+                self.bench.step()?;
+            }
+        }
     }
 
     /// The results of a layer that has ended.
-    fn results(&mut self, layer: &LayerOperands, streams: &LayerStreams) -> LayerResult {
-        let lanes = self.core.output_lanes;
-        let words = streams.row.len() * streams.words_per_row;
-        let words = self.out.take(&self.bench, words);
-        let elements: Vec<i64> = words.flat_map(|word| &word[..lanes]).copied().collect();
-        let rows: Vec<_> = elements
-            .chunks(streams.words_per_row * lanes)
-            .map(<[_]>::to_vec)
-            .collect();
-        let queries = layer.live_keys.len();
-        let lanes = self.core.softmax_lanes;
-        let counts = [layer.keys[0].len(), layer.queries.len()];
+    fn result(&mut self, layer: &FetchedLayer<'_>, streams: &MemoryStreams) -> LayerResult {
+        let memory = self.take_memories();
+        let outputs = layer
+            .image
+            .read_outputs(&memory[..], layer.heads, layer.queries);
+        self.give_memories(memory);
+        let lanes = self.core.pipeline().softmax_lanes;
+        let counts = [layer.tokens.len(), layer.heads.len()];
         let scores = [0, 1].map(|kind| {
             let words = self.scores[kind].take(&self.bench, streams.score_words[kind]);
             let scores = words.flat_map(|word| &word[..lanes]).copied();
@@ -227,28 +438,56 @@ impl RtlEngine {
             let ids = ids.map(|&id| id as usize).collect();
             (words > 0).then_some(ids)
         });
+        let mut flags = Vec::new();
+        if let Some(refined) = &mut self.refined {
+            let words = refined.take(&self.bench, streams.refined_words);
+            flags.extend(words.map(|word| word[0] == 1));
+        }
+        let mut flags = flags.into_iter();
+        let of_head = |rule: &Rule| match rule {
+            Rule::None => vec![false; layer.queries.len()],
+            _ => flags.by_ref().take(layer.queries.len()).collect(),
+        };
         LayerResult {
-            outputs: rows.chunks(queries).map(<[_]>::to_vec).collect(),
+            outputs,
             cycles: 0,
+            moved: Moved::default(),
+            refined: layer.operands.rules.iter().map(of_head).collect(),
             scores,
             kept,
         }
     }
-
-    /// Runs some cycles, but not beyond the output word with this number.
-    fn run_until(&mut self, words: usize) -> Result<(), EngineError> {
-        for _ in 0..CYCLES_PER_REPORT {
-            if self.bench.sink_cycles(self.out.sink).len() == words {
-                break;
-            }
-            self.bench.step()?;
-        }
-        Ok(())
-    }
 }
 
-fn input_words(streams: &LayerStreams) -> usize {
-    streams.key.len() + streams.value.len() + streams.row.len()
+/// Fields of a channel for a bench; the first one in lanes.
+fn in_lanes(fields: &[hdl::Field], lanes: usize) -> Vec<Field> {
+    let field = |(index, field): (usize, &hdl::Field)| match index {
+        0 => Field::unsigned(&field.name, field.ty.width / lanes).lanes(lanes),
+        _ => Field::unsigned(&field.name, field.ty.width),
+    };
+    fields.iter().enumerate().map(field).collect()
+}
+
+/// A memory behind every port.
+fn memories(
+    core: &MemoryCore,
+    bench: &mut Bench,
+    timing: &MemoryTiming,
+    seed: u64,
+) -> Vec<MemoryId> {
+    let (reads, writes) = (core.fetch().read_master(), core.output.master());
+    let limits = AxiLimits {
+        id_bits: reads.id_bits(),
+        address_bits: reads.address_bits,
+        burst_beats: reads.burst_beats.max(writes.burst_beats),
+        reads: reads.outstanding,
+        writes: writes.outstanding,
+    };
+    let memory = |n: usize| {
+        let slave = AxiSlave::new(SlaveOptions::new(timing.clone(), seed + n as u64));
+        bench.memory(&format!("mem{n}"), AxiChannels::Both, limits, slave)
+    };
+    (0..core.fetch().channels).map(memory).collect()
 }
 
 impl Engine for RtlEngine {
@@ -258,7 +497,7 @@ impl Engine for RtlEngine {
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerAttention, EngineError> {
         let (live, step) = (layer.live, layer.step);
-        check_selection(&self.core, step.keep_tokens)?;
+        check_selection(self.core.pipeline(), step.keep_tokens)?;
         step.check_pins().map_err(SelectionError::Pins)?;
         let parts = step.token_parts(live);
         let pinned: Vec<bool> = parts.iter().map(|&part| part == Part::Pinned).collect();
@@ -270,12 +509,16 @@ impl Engine for RtlEngine {
             keep_heads: step.keep_heads,
             head_scales: step.head_scales.clone(),
         };
-        let result = self.attend_job(layer.operands, &job, progress)?;
+        let whole = &layer.quantized.operands;
+        let parts = (layer.operands, live);
+        let result = self.attend_live((whole, layer.formats), parts, &job, progress)?;
         let [token_scores, head_scores] = result.scores;
         let [tokens, heads] = result.kept;
         Ok(LayerAttention {
             outputs: Outputs::Codes(result.outputs),
             cycles: Some(result.cycles),
+            refetched: whole.key_lsbs.is_some().then_some(result.refined),
+            traffic: Some(result.moved),
             cascade: Some(Importance::Codes(CascadeResult {
                 token_scores,
                 head_scores,

@@ -1,13 +1,13 @@
 //! A layer as the words of the attention core's streams.
 
-use super::error::{LayerError, check_fit, check_value_pruning};
+use super::error::{LayerError, check_fit, check_one_plane, check_value_pruning};
 use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::shape::ArrayShape;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
-use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, RESCALE_FRACTION_BITS, value_bits};
+use crate::numerics::{HEAD_SCALE_MANTISSA_BITS, KEY_LSB_BITS, RESCALE_FRACTION_BITS, value_bits};
 
 /// What a layer does to the core's importance: it is a job of context 0.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl CoreJob {
     }
 
     /// The word of the `job` channel, in the order of its fields.
-    fn word(&self, heads: usize) -> Vec<i64> {
+    pub(super) fn word(&self, heads: usize) -> Vec<i64> {
         let tokens = self.pinned.len();
         let pins = self.pinned.iter().filter(|&&pinned| pinned).count();
         let flags = [0, i64::from(self.zero), 1, i64::from(self.report)];
@@ -69,7 +69,7 @@ impl CoreJob {
     }
 
     /// Words of the `pin` channel: one flag per token, in score lines.
-    fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
+    pub(super) fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
         if !self.zero {
             return Vec::new();
         }
@@ -102,6 +102,10 @@ pub struct LayerStreams {
     pub words_per_row: usize,
     /// Words of the positions of kept values: one per score line of every row that prunes.
     pub value_id_words: usize,
+    /// LSB lines of the rows that the core refines, row after row, where it has an LSB plane.
+    pub lsb: Vec<Vec<i64>>,
+    /// Words of `refetch`: one per row with a rule.
+    pub refetch_words: usize,
 }
 
 /// Fields of the core's input channels `key`, `value` and `row` and of its output channels, for a bench.
@@ -124,6 +128,8 @@ pub struct CoreFields {
     pub scores: [Vec<Field>; 2],
     /// `value_id` channel, where values are pruned.
     pub value_id: Option<Vec<Field>>,
+    /// `lsb` and `refetch` channels, where there is an LSB plane.
+    pub lsb: Option<[Vec<Field>; 2]>,
 }
 
 impl CoreFields {
@@ -164,6 +170,12 @@ impl CoreFields {
                     Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
                     Field::unsigned("count", value_bits(ids.lanes)),
                     Field::unsigned("last", 1),
+                ]
+            }),
+            lsb: core.refines().then(|| {
+                [
+                    vec![Field::unsigned("data", KEY_LSB_BITS).lanes(multipliers)],
+                    vec![Field::unsigned("data", 1)],
                 ]
             }),
         }
@@ -222,6 +234,7 @@ impl LayerStreams {
         let heads = layer.queries.len();
         let level = check_fit(core, (head_dim, heads), keys)?;
         check_value_pruning(core, layer)?;
+        check_one_plane(layer.key_lsbs.is_some())?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
         // A selection that keeps nothing still says so.
         let lines_of = |count: usize| count.div_ceil(core.softmax_lanes).max(1);
@@ -236,6 +249,8 @@ impl LayerStreams {
             score_words: [keys, heads].map(|live| if job.report { lines_of(live) } else { 0 }),
             words_per_row: head_dim / core.output_lanes,
             value_id_words: value_id_words(core, layer, level),
+            lsb: Vec::new(),
+            refetch_words: 0,
         })
     }
 
@@ -297,6 +312,9 @@ fn row_words(
                 let kept = pruning.keep.min(layer.live_keys[row]);
                 word.extend([kept as i64, i64::from(pruning.renormalise)]);
             }
+            if core.refines() {
+                word.extend([0; 4]);
+            }
             words.push(word);
         }
     }
@@ -306,6 +324,7 @@ fn row_words(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accelerator::refine::golden::Rule;
     use crate::accelerator::softmax::golden::Scale;
     use crate::config::Config;
     use crate::golden::row::ValuePruning;
@@ -316,6 +335,8 @@ mod tests {
         LayerOperands {
             queries: vectors(1),
             keys: vectors(4),
+            key_lsbs: None,
+            rules: vec![Rule::None],
             values: vectors(4),
             kv_heads: vec![0],
             scales: vec![Scale::from_factor(0.0).unwrap()],
@@ -357,11 +378,11 @@ mod tests {
     #[test]
     fn a_row_carries_its_kept_values_and_gives_a_word_of_positions_per_line() {
         let pruned = streams(1, 3).unwrap();
-        assert_eq!(pruned.row[0][pruned.row[0].len() - 2..], [3, 1]);
+        assert_eq!(pruned.row[0][pruned.row[0].len() - 6..], [3, 1, 0, 0, 0, 0]);
         // Four keys in lines of two lanes.
         assert_eq!(pruned.value_id_words, 2);
         let whole = streams(1, usize::MAX).unwrap();
-        assert_eq!(whole.row[0][whole.row[0].len() - 2..], [4, 1]);
+        assert_eq!(whole.row[0][whole.row[0].len() - 6..], [4, 1, 0, 0, 0, 0]);
         assert_eq!(whole.value_id_words, 0);
     }
 }

@@ -137,7 +137,7 @@ pub fn attend_integer_head(head: &HeadOperands, factor: f64) -> Vec<Vec<f64>> {
     outputs(integer_rows(head, factor))
 }
 
-/// The rows of [`attend_integer_head`].
+/// The rows of [`attend_integer_head`]; of K with an LSB plane they see the MSB plane.
 ///
 /// # Panics
 /// When lengths disagree.
@@ -152,6 +152,41 @@ pub fn integer_rows(head: &HeadOperands, factor: f64) -> Vec<FloatRow> {
         head.value_pruning,
         per_dot,
     )
+}
+
+/// [`integer_rows`], of which those that are `refetched`, `[queries]`, see K's LSB plane too.
+///
+/// # Panics
+/// When lengths disagree, or a row is refetched from no LSB plane.
+pub fn refined_rows(head: &HeadOperands, factor: f64, refetched: &[bool]) -> Vec<FloatRow> {
+    assert_eq!(
+        head.queries.len(),
+        refetched.len(),
+        "queries and refetched flags differ in number"
+    );
+    let mut rows = integer_rows(head, factor);
+    let positions: Vec<usize> = (0..rows.len()).filter(|&row| refetched[row]).collect();
+    if positions.is_empty() {
+        return rows;
+    }
+    let lsbs = head.key_lsbs.expect("refetched rows have an LSB plane");
+    let join = |(msb, lsb): (&i64, &i64)| ((msb << KEY_LSB_BITS) + lsb) as f64;
+    let planes = head.keys.iter().zip(lsbs);
+    let keys: Vec<Vec<f64>> = planes
+        .map(|(msb, lsb)| msb.iter().zip(lsb).map(join).collect())
+        .collect();
+    let refined = head_rows(
+        &to_float(&gather(head.queries, &positions)),
+        &keys,
+        &to_float(head.values),
+        &gather(head.live_keys, &positions),
+        &gather(head.value_pruning, &positions),
+        factor,
+    );
+    for (position, row) in positions.into_iter().zip(refined) {
+        rows[position] = row;
+    }
+    rows
 }
 
 /// Float64 attention of one head of a model's own floats: softmax(q k^T / sqrt(d)) v, `[queries][d]`.

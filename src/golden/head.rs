@@ -1,6 +1,7 @@
 //! One attention head: every query against the keys that it may see.
 
-use super::row::{RowTrace, ValuePruning, attend_row};
+use super::row::{RowKeys, RowTrace, ValuePruning, attend_row};
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::numerics::Formats;
 
@@ -9,8 +10,12 @@ use crate::numerics::Formats;
 pub struct HeadOperands<'a> {
     /// Q, `[queries][d]`.
     pub queries: &'a [Vec<i64>],
-    /// K (MSB plane), `[keys][d]`.
+    /// K, or its MSB plane, `[keys][d]`.
     pub keys: &'a [Vec<i64>],
+    /// K's LSB plane (unsigned 4 bits), `[keys][d]`.
+    pub key_lsbs: Option<&'a [Vec<i64>]>,
+    /// Which rows take the LSB plane too.
+    pub rule: Rule,
     /// V, `[keys][d]`.
     pub values: &'a [Vec<i64>],
     /// How many keys, from the first, each query sees; see [`live_keys`].
@@ -19,6 +24,17 @@ pub struct HeadOperands<'a> {
     pub value_pruning: &'a [ValuePruning],
     /// The head's scale registers.
     pub scale: Scale,
+}
+
+impl<'a> HeadOperands<'a> {
+    /// K as each row gets it.
+    pub fn row_keys(&self) -> RowKeys<'a> {
+        RowKeys {
+            msb: self.keys,
+            lsb: self.key_lsbs,
+            rule: self.rule,
+        }
+    }
 }
 
 /// How many keys, from the first, each of `queries` queries over `keys` keys sees: all of them, or, when
@@ -46,7 +62,7 @@ pub fn prefix_mask(live: usize, keys: usize) -> Vec<bool> {
 /// Computes one head, row by row; element i is query i.
 ///
 /// # Panics
-/// When lengths disagree, or an operand lies so far outside its format that a result leaves its own.
+/// As [`attend_row`].
 pub fn attend_head(formats: &Formats, head: &HeadOperands) -> Vec<RowTrace> {
     assert_eq!(
         head.queries.len(),
@@ -65,7 +81,7 @@ pub fn attend_head(formats: &Formats, head: &HeadOperands) -> Vec<RowTrace> {
             attend_row(
                 formats,
                 query,
-                head.keys,
+                head.row_keys(),
                 head.values,
                 &live,
                 head.scale,

@@ -3,6 +3,7 @@
 use super::cascade::{Live, gather};
 use super::head::{HeadOperands, attend_head};
 use super::row::ValuePruning;
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::numerics::Formats;
 
@@ -12,8 +13,12 @@ use crate::numerics::Formats;
 pub struct LayerOperands {
     /// Q, `[heads][queries][d]`.
     pub queries: Vec<Vec<Vec<i64>>>,
-    /// K (MSB plane), `[kv_heads][keys][d]`.
+    /// K, or its MSB plane, `[kv_heads][keys][d]`.
     pub keys: Vec<Vec<Vec<i64>>>,
+    /// K's LSB plane (unsigned 4 bits), `[kv_heads][keys][d]`.
+    pub key_lsbs: Option<Vec<Vec<Vec<i64>>>>,
+    /// Which rows of each head take the LSB plane too, `[heads]`.
+    pub rules: Vec<Rule>,
     /// V, `[kv_heads][keys][d]`.
     pub values: Vec<Vec<Vec<i64>>>,
     /// The KV head that each query head reads, `[heads]`, ascending.
@@ -36,6 +41,8 @@ impl LayerOperands {
         HeadOperands {
             queries: &self.queries[head],
             keys: &self.keys[kv_head],
+            key_lsbs: self.key_lsbs.as_ref().map(|lsbs| &lsbs[kv_head][..]),
+            rule: self.rules[head],
             values: &self.values[kv_head],
             live_keys: &self.live_keys,
             value_pruning: &self.value_pruning,
@@ -72,6 +79,8 @@ impl LayerOperands {
                 .map(|&head| gather(&self.queries[head], &queries))
                 .collect(),
             keys: vectors(&self.keys),
+            key_lsbs: self.key_lsbs.as_deref().map(vectors),
+            rules: gather(&self.rules, heads),
             values: vectors(&self.values),
             kv_heads: of_heads.iter().map(number).collect(),
             scales: gather(&self.scales, heads),
@@ -109,7 +118,7 @@ pub fn equal_groups(heads: usize, kv_heads: usize) -> Vec<usize> {
 /// For the streams inside a head, run [`attend_head`] on [`LayerOperands::head`].
 ///
 /// # Panics
-/// When lengths disagree, or an operand lies so far outside its format that a result leaves its own.
+/// As [`attend_row`](super::row::attend_row).
 pub fn attend_layer(formats: &Formats, layer: &LayerOperands) -> Vec<Vec<Vec<i64>>> {
     (0..layer.queries.len())
         .map(|head| {

@@ -1,8 +1,9 @@
-//! The files of one generated design: Verilog, file list, constraints, memory inventory, manifest.
+//! The files of one generated design: Verilog, file list, constraints, C header, memory inventory, manifest.
 
+use super::header;
 use super::memories::{self, Memory};
 use super::output::{FileSet, MANIFEST};
-use crate::accelerator::top::AttentionCore;
+use crate::accelerator::memory_core::MemoryCore;
 use crate::config::Config;
 use crate::hdl::{Block, Module, elaborate, verilog};
 use serde_json::json;
@@ -54,11 +55,12 @@ pub struct Design {
     pub files: FileSet,
 }
 
-/// The hand-off of a configuration: Verilog, file list, constraints, memory inventory, configuration, manifest.
+/// The hand-off of a configuration: Verilog, file list, constraints, C header, memory inventory,
+/// configuration, manifest.
 ///
 /// The same configuration gives the same bytes wherever and whenever it runs.
 pub fn generate(config: &Config) -> Design {
-    let Emitted { top, modules } = emit(&AttentionCore::new(config), config);
+    let Emitted { top, modules } = emit(&MemoryCore::new(config), config);
     let memories = memories::inventory(&top);
     let top = top.name.clone();
     let module_count = modules.len();
@@ -72,6 +74,10 @@ pub fn generate(config: &Config) -> Design {
     }
     files.insert(format!("{top}.f").into(), list.into_bytes());
     files.insert(format!("{top}.sdc").into(), constraints(&top).into_bytes());
+    files.insert(
+        format!("{top}.h").into(),
+        header::memory_image(config, &top).into_bytes(),
+    );
     files.insert(MEMORIES.into(), pretty(&json!(memories)));
     files.insert(CONFIGURATION.into(), config.canonical().into_bytes());
     let manifest = manifest(config, &top, &files);
@@ -86,7 +92,7 @@ pub fn generate(config: &Config) -> Design {
 
 /// Timing constraints (SDC) of a top module with the design's clock and reset.
 pub fn constraints(top: &str) -> String {
-    include_str!("../../constraints/attention_core.sdc")
+    include_str!("../../constraints/memory_core.sdc")
         .replace("@TOP@", top)
         .replace("@CLOCK_NS@", &CLOCK_NS.to_string())
 }

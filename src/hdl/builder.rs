@@ -423,12 +423,24 @@ impl Builder {
     pub(super) fn add_instance(&self, instance: PendingInstance) -> usize {
         let mut state = self.state.borrow_mut();
         state.clocked |= instance.module.clocked;
-        state.resettable |= instance.module.resettable;
         state.instances.push(instance);
         let index = state.instances.len() - 1;
         let scope = state.scopes.last_mut().expect("the body is a scope");
         scope.instances.push(index);
         index
+    }
+
+    /// Whether an expression can drive an asynchronous reset: an input port, or a register that resets to zero.
+    pub(super) fn is_steady_reset(&self, id: ExprId) -> bool {
+        let state = self.state.borrow();
+        let Op::Signal(signal) = state.exprs[id.0 as usize].op else {
+            return false;
+        };
+        match &state.signals[signal.0 as usize].kind {
+            SignalKind::Port(direction) => *direction == Direction::In,
+            SignalKind::Register(reset) => *reset == Some(BigUint::ZERO),
+            _ => false,
+        }
     }
 
     pub(super) fn mark_driven_by_instance(&self, id: SignalId) {
@@ -462,7 +474,11 @@ impl Builder {
 
     pub(super) fn finish(self, name: String, about: About) -> Module {
         self.flush(true);
-        let state = self.state.into_inner();
+        let mut state = self.state.into_inner();
+        state.resettable |= state
+            .instances
+            .iter()
+            .any(|instance| instance.module.resettable && instance.reset.is_none());
         for (index, signal) in state.signals.iter().enumerate() {
             let needs_driver = matches!(
                 signal.kind,

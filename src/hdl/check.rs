@@ -46,7 +46,7 @@ pub(super) fn expressions_of(item: &Item) -> Vec<ExprId> {
             read_address,
             ..
         } => vec![*write_enable, *write_address, *write_data, *read_address],
-        Item::Instance { inputs, .. } => inputs.iter().map(|i| i.1).collect(),
+        Item::Instance { inputs, reset, .. } => inputs.iter().map(|i| i.1).chain(*reset).collect(),
         Item::Never { condition, .. } => vec![*condition],
     }
 }

@@ -5,7 +5,7 @@ use super::builder::Builder;
 use super::expr::{ExprId, SignalId};
 use super::module::{Direction, Item, Module, SignalKind};
 use super::sig::Sig;
-use super::types::{Place, mistake};
+use super::types::{Place, Ty, mistake};
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(super) struct PendingInstance {
     pub module: Arc<Module>,
     pub inputs: BTreeMap<usize, ExprId>,
     pub outputs: BTreeMap<usize, SignalId>,
+    /// Drives `rst_ni` in place of the parent's.
+    pub reset: Option<ExprId>,
     pub place: Place,
 }
 
@@ -38,6 +40,7 @@ impl PendingInstance {
             module: self.module.clone(),
             inputs: self.inputs.iter().map(|(k, v)| (*k, *v)).collect(),
             outputs: self.outputs.iter().map(|(k, v)| (*k, *v)).collect(),
+            reset: self.reset,
         }
     }
 }
@@ -63,6 +66,7 @@ impl Builder {
             module,
             inputs: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            reset: None,
             place: Location::caller(),
         });
         Instance { m: self, index }
@@ -88,6 +92,45 @@ impl<'m> Instance<'m> {
         if pending.inputs.insert(index, value.id).is_some() {
             drop(state);
             mistake(format!("{} is connected twice", signal.name));
+        }
+        self
+    }
+
+    /// Drives the child's `rst_ni`, active low, by a signal in place of the parent's `rst_ni`.
+    ///
+    /// The reset is asynchronous, so only what cannot glitch is taken: an input port, or a register that resets to zero,
+    /// which puts the child into reset together with its parent. Nothing should read the signal as data as well: tools
+    /// warn of a net that resets in one place and is sampled in another.
+    #[track_caller]
+    pub fn reset(self, signal: impl Into<Sig<'m>>) -> Self {
+        let signal = signal.into();
+        let (name, resettable) = {
+            let state = self.m.state.borrow();
+            let pending = &state.instances[self.index];
+            (pending.name.clone(), pending.module.resettable)
+        };
+        if !resettable {
+            mistake(format!("{name} has nothing to reset"));
+        }
+        if signal.ty() != Ty::unsigned(1) {
+            mistake(format!(
+                "the reset of {name} is one bit, not {}",
+                signal.ty()
+            ));
+        }
+        if !self.m.is_steady_reset(signal.id) {
+            mistake(format!(
+                "the reset of {name} is neither an input port nor a register that resets to zero"
+            ));
+        }
+        let mut state = self.m.state.borrow_mut();
+        if state.instances[self.index]
+            .reset
+            .replace(signal.id)
+            .is_some()
+        {
+            drop(state);
+            mistake(format!("{name} is given a reset twice"));
         }
         self
     }

@@ -136,6 +136,8 @@ pub enum Item {
         inputs: Vec<(usize, ExprId)>,
         /// Net for each output, in port order.
         outputs: Vec<(usize, SignalId)>,
+        /// The signal on the child's `rst_ni`; the module's own `rst_ni` without it.
+        reset: Option<ExprId>,
     },
     /// A generate loop.
     Generate {

@@ -1,7 +1,7 @@
 //! Error of the outputs by the bits that K and V are stored in, that of the arithmetic alone, and how far pruning moves
 //! the outputs.
 
-use super::{Benchmark, Inputs, Row};
+use super::{Benchmark, Inputs, Row, refinement};
 use crate::config::Config;
 use crate::engine::golden::GoldenEngine;
 use crate::engine::job::{Job, JobResult};
@@ -21,7 +21,8 @@ const TARGET_MEAN: f64 = 0.02;
 pub(super) const ACCURACY: Benchmark = Benchmark {
     name: "accuracy",
     summary: "error of the outputs by stored bits of K and V, over their root mean square, on --tensors or real-like \
-              rows; then of the arithmetic alone, and how far pruning moves the outputs",
+              rows; then of the arithmetic alone, how far pruning moves the outputs, and the error by the share of rows that fetch \
+              K's LSBs",
     run,
 };
 
@@ -35,7 +36,7 @@ fn run(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
             &made
         }
     };
-    EngineKind::Golden.check(config, tensors)?;
+    EngineKind::Golden.check(config, tensors, false)?;
 
     let widest = config.formats();
     let root_mean_square = root_mean_square(tensors);
@@ -57,6 +58,12 @@ fn run(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     }
     rows.extend(arithmetic(config, tensors, widest)?);
     rows.extend(pruned(config, tensors, root_mean_square)?);
+    rows.extend(refinement::rows(
+        ACCURACY.name,
+        config,
+        tensors,
+        root_mean_square,
+    )?);
     Ok(rows)
 }
 

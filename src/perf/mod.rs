@@ -5,7 +5,9 @@
 mod accuracy;
 mod elaborate;
 mod fetch;
+mod refinement;
 mod top_k;
+pub mod traffic;
 mod utilisation;
 
 use crate::config::Config;

@@ -1,10 +1,12 @@
-//! Share of the multipliers' cycles that work on live keys, in the simulated attention core, and how fast it simulates.
+//! Share of the multipliers' cycles that work on live keys, in the simulated memory core with HBM2 behind its channels, and
+//! how fast it simulates.
 
 use std::fs;
 use std::time::Instant;
 
 use super::{Benchmark, Inputs, Row};
 use crate::config::Config;
+use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::cosim::{CosimError, Verilator};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
@@ -39,14 +41,14 @@ const TARGET_BUILD_SECONDS: f64 = 180.0;
 
 pub(super) const UTILISATION: Benchmark = Benchmark {
     name: "utilisation",
-    summary: "multiplications with live keys over multipliers x cycles, from the first input to the last output; the \
+    summary: "multiplications with live keys over multipliers x cycles, from the first job to the last row in HBM2; the \
               bound is what lines that are not full, softmax.lanes and output.lanes leave",
     run: utilisation,
 };
 
 pub(super) const SIMULATE: Benchmark = Benchmark {
     name: "simulate",
-    summary: "simulated cycles per second of wall time, K and V streamed in, and seconds to build the simulation; \
+    summary: "simulated cycles per second of wall time, HBM2 and all, and seconds to build the simulation; \
               the bound is the target",
     run: simulate,
 };
@@ -54,7 +56,7 @@ pub(super) const SIMULATE: Benchmark = Benchmark {
 fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     let config = inputs.config;
     let most = config.limits.keys_per_row;
-    let mut engine = RtlEngine::new(config, &Verilator::default(), SEED)?;
+    let mut engine = RtlEngine::new(config, &Verilator::default(), &hbm2(), SEED)?;
     let mut rows = Vec::new();
     for &head_dim in &config.array.head_dims {
         for keys in KEYS.into_iter().filter(|&keys| keys <= most) {
@@ -98,7 +100,9 @@ fn cascade(config: &Config, engine: &mut RtlEngine) -> Result<Row, EngineError> 
             ..dense.clone()
         };
         let operands = whole.gather(&live);
-        let result = engine.attend_job(&operands, &job, &mut |_| {})?;
+        let formats = config.formats();
+        let parts = (&operands, &live);
+        let result = engine.attend_live((whole, &formats), parts, &job, &mut |_| {})?;
         live.tokens = result.kept[0].clone().unwrap_or(live.tokens);
         cycles += result.cycles;
         let run = Run {
@@ -143,12 +147,17 @@ fn simulate(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     let keys = config.limits.keys_per_row.min(128);
     let run = Run::new(config, config.max_head_dim(), keys, false);
     let start = Instant::now();
-    let cycles = engine.attend_jobs(&run.jobs)? as f64;
+    let cycles = engine.attend_jobs(&run.jobs, &config.formats())?.0 as f64;
     let speed = cycles / start.elapsed().as_secs_f64();
     Ok(vec![
         row("speed", speed, "cycles/s", TARGET_CYCLES_PER_SECOND),
         row("build", build_seconds, "s", TARGET_BUILD_SECONDS),
     ])
+}
+
+/// The memory behind the channels.
+fn hbm2() -> MemoryTiming {
+    MemoryTiming::Hbm2(Hbm2Timing::default())
 }
 
 /// Builds the simulation anew, whatever the cache holds.
@@ -161,7 +170,7 @@ fn build(config: &Config) -> Result<RtlEngine, EngineError> {
     fs::create_dir_all(&verilator.cache).map_err(fault)?;
     let cache = tempfile::tempdir_in(&verilator.cache).map_err(fault)?;
     verilator.cache = cache.path().to_path_buf();
-    RtlEngine::new(config, &verilator, SEED)
+    RtlEngine::new(config, &verilator, &hbm2(), SEED)
 }
 
 /// Layers back to back, whose importance adds up; heads have K and V of their own and as many queries as keys.
@@ -219,7 +228,7 @@ impl Run {
         case: String,
         target: Option<f64>,
     ) -> Result<Row, EngineError> {
-        let cycles = engine.attend_jobs(&self.jobs)? as f64;
+        let cycles = engine.attend_jobs(&self.jobs, &config.formats())?.0 as f64;
         let value = self.work() / (config.array.multipliers as f64 * cycles);
         let bound = self.work() / (config.array.multipliers as f64 * self.least_cycles(config));
         let row = Row::of(UTILISATION.name, case, value, "of 1").bound(bound);

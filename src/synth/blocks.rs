@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 42] = [
+pub const FAMILIES: [&str; 45] = [
     "read_master",
     "top_k",
     "quick_select",
@@ -29,6 +29,9 @@ pub const FAMILIES: [&str; 42] = [
     "line_column",
     "query_key",
     "query_key_element",
+    "query_noise",
+    "refine",
+    "judge",
     "softmax",
     "exponential_pass",
     "exponent",

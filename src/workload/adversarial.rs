@@ -1,5 +1,6 @@
 //! Rows that err about as much as the arithmetic can: a test of its documented bound, and of the hardware on extremes.
 
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::golden::layer::LayerOperands;
 use crate::golden::row::ValuePruning;
@@ -49,6 +50,8 @@ pub fn layer(
     LayerOperands {
         queries: vec![rows(&query, live_keys.len()); heads],
         keys: vec![rows(&|key, _| code(key), keys); heads],
+        key_lsbs: None,
+        rules: vec![Rule::None; heads],
         values: vec![rows(&value, keys); heads],
         scales: vec![scale; heads],
         kv_heads: (0..heads).collect(),

@@ -3,7 +3,9 @@
 
 pub mod adversarial;
 pub mod attention_output;
+pub mod memory_image;
 pub mod quantizer;
+pub mod refinement;
 pub mod schedule;
 pub mod statistics;
 pub mod synthetic;

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use super::tensors::AttentionTensors;
 use crate::accelerator::importance::golden::HeadScale;
+use crate::accelerator::query_key::golden::split_key;
+use crate::accelerator::refine::golden::Rule;
 use crate::accelerator::softmax::golden::Scale;
 use crate::golden::head::live_keys;
 use crate::golden::layer::{LayerOperands, equal_groups, kv_head};
@@ -111,7 +113,7 @@ pub struct QuantizedLayer {
 impl QuantizedLayer {
     /// Quantizes layer `layer` to the operand widths of `formats`, K conditioned when `condition` is set.
     ///
-    /// K has an MSB plane only, of `formats.key_bits`. Operands of any finite size give a result: matrices
+    /// K has one plane, of `formats.key_bits`. Operands of any finite size give a result: matrices
     /// of zeros become codes of zero with a step of 1, and a scale beyond its registers is set to their
     /// nearest end, where it has the same effect ([`Scale::from_factor`]).
     ///
@@ -123,6 +125,31 @@ impl QuantizedLayer {
         formats: &Formats,
         condition: bool,
     ) -> QuantizedLayer {
+        QuantizedLayer::quantize(tensors, layer, formats, condition, false)
+    }
+
+    /// The same with K in `formats.key_bits` and 4 more bits: an MSB plane and an LSB plane, which no head takes: rules
+    /// depend on what is quantized here ([`Refinement::rules`](super::refinement::Refinement::rules)).
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn with_lsb_plane(
+        tensors: &AttentionTensors,
+        layer: usize,
+        formats: &Formats,
+        condition: bool,
+    ) -> QuantizedLayer {
+        QuantizedLayer::quantize(tensors, layer, formats, condition, true)
+    }
+
+    fn quantize(
+        tensors: &AttentionTensors,
+        layer: usize,
+        formats: &Formats,
+        condition: bool,
+        has_lsb_plane: bool,
+    ) -> QuantizedLayer {
+        let lsb_bits = if has_lsb_plane { KEY_LSB_BITS } else { 0 };
         let (heads, kv_heads) = (tensors.head_count(), tensors.kv_head_count());
 
         let mut keys = Vec::with_capacity(kv_heads);
@@ -137,10 +164,11 @@ impl QuantizedLayer {
             } else {
                 (floats, vec![1.0; tensors.head_dim()])
             };
-            let key = quantize(&floats, formats.key_bits);
+            let key = quantize(&floats, formats.key_bits + lsb_bits);
             let value = quantize(&tensors.values().head(layer, head), formats.value_bits);
             keys.push(key.codes);
-            key_steps.push(key.step);
+            // s counts Q . K in steps of a K with an LSB plane; without one it is sixteen times Q . K.
+            key_steps.push(key.step / f64::from(1 << (KEY_LSB_BITS - lsb_bits)));
             channel_factors.push(factors);
             values.push(value.codes);
             value_steps.push(value.step);
@@ -164,9 +192,17 @@ impl QuantizedLayer {
         let scale = |&factor: &f64| {
             Scale::from_factor(factor).expect("steps of finite floats give a finite factor")
         };
+        let (keys, key_lsbs) = if has_lsb_plane {
+            let (msbs, lsbs) = keys.iter().map(|keys| split_keys(keys)).unzip();
+            (msbs, Some(lsbs))
+        } else {
+            (keys, None)
+        };
         let operands = LayerOperands {
             queries,
             keys,
+            key_lsbs,
+            rules: vec![Rule::None; heads],
             values,
             kv_heads: equal_groups(heads, kv_heads),
             value_pruning: vec![ValuePruning::NONE; tensors.query_count()],
@@ -217,9 +253,13 @@ pub fn reference_value_step(
     steps.reduce(f64::max).unwrap_or(1.0)
 }
 
-/// log2(e) * sq * sk / sqrt(d) per unit of s. Without an LSB plane s is sixteen times Q . K, so K's step
-/// counts a sixteenth.
+/// The MSB plane and the LSB plane of K, `[keys][d]`.
+fn split_keys(keys: &[Vec<i64>]) -> (Vec<Vec<i64>>, Vec<Vec<i64>>) {
+    let split = |key: &Vec<i64>| key.iter().map(|&element| split_key(element)).unzip();
+    keys.iter().map(split).unzip()
+}
+
+/// log2(e) * sq * sk / sqrt(d), of K's step per unit of s.
 fn score_factor(query_step: f64, key_step: f64, head_dim: usize) -> f64 {
-    let key_step = key_step / f64::from(1 << KEY_LSB_BITS);
     query_step * key_step / (head_dim as f64).sqrt() * LOG2_E
 }

@@ -3,6 +3,7 @@
 mod interrupts;
 mod progress;
 mod pruning;
+mod refinement;
 mod refusals;
 mod results;
 

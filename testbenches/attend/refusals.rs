@@ -260,7 +260,7 @@ fn full_disk_has_status_3() {
 fn options_that_do_not_exist_and_missing_ones_are_bad_usage() {
     let folder = Folder::with(SMALL.to_bytes());
     for (arguments, words) in [
-        ("--threshold 0.1", ["--threshold", "unexpected argument"]),
+        ("--thresholds 0.1", ["--thresholds", "unexpected argument"]),
         ("--tensor x", ["--tensor", "'--tensors'"]),
         ("--engine rlt", ["rlt", "rtl, golden, float"]),
         ("--conditioning maybe", ["maybe", "on, off"]),
@@ -282,11 +282,23 @@ fn stored_widths_that_do_not_exist_are_refused_with_those_that_do() {
             refuses(&folder, &format!("{name} {bits}"), 2, &words);
         }
     }
-    let words = ["--key-bits", "8+4", "LSB plane", "memory system"];
-    refuses(&folder, "--key-bits 8+4", 2, &words);
+    for bits in ["5+4", "8+2", "+4", "8+", "8+4+4", "16+4"] {
+        let words = ["--key-bits", "one of them and 4 more, as in 8+4"];
+        refuses(&folder, &format!("--key-bits={bits}"), 2, &words);
+    }
+    refuses(
+        &folder,
+        "--value-bits 8+4",
+        2,
+        &["--value-bits", "must be 4"],
+    );
     for (arguments, words) in [
         (
             "--set arithmetic.key_bits=9 --key-bits 10",
+            ["--key-bits 10", "at most 9", "arithmetic.key_bits"],
+        ),
+        (
+            "--set arithmetic.key_bits=9 --key-bits 10+4",
             ["--key-bits 10", "at most 9", "arithmetic.key_bits"],
         ),
         (

@@ -34,6 +34,7 @@ fn design(top: &str, text: &str, ports: &[&str], combinational: bool) -> Design 
         sources,
         ports,
         combinational,
+        brief: false,
     }
 }
 

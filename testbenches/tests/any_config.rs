@@ -5,9 +5,11 @@ use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spatten::accelerator::refine::golden::Rule;
 use spatten::accelerator::softmax::golden::Scale;
 use spatten::config::Config;
 use spatten::cosim::Verilator;
+use spatten::cosim::memory::MemoryTiming;
 use spatten::engine::rtl::RtlEngine;
 use spatten::golden::layer::{LayerOperands, attend_layer, equal_groups};
 use spatten::golden::row::ValuePruning;
@@ -126,6 +128,8 @@ fn random_layer(random: &mut ChaCha8Rng, config: &Config, head_dim: usize) -> La
     LayerOperands {
         scales: scales.collect(),
         kv_heads: equal_groups(heads, kv_heads),
+        key_lsbs: None,
+        rules: vec![Rule::None; heads],
         value_pruning,
         queries,
         keys,
@@ -142,11 +146,13 @@ fn whole_cores_of_valid_configurations_equal_the_golden_model() {
         keys_per_row: 40,
     };
     for_random_configs(count, limits, |config, random| {
-        let seed = random.random();
-        let mut engine = RtlEngine::new(config, &Verilator::default(), seed).unwrap();
+        let seed: u64 = random.random();
+        let timing = MemoryTiming::Fixed(random.random_range(1..40));
+        let verilator = Verilator::default();
+        let mut engine = RtlEngine::new(config, &verilator, &timing, seed).unwrap();
         for &head_dim in &config.array.head_dims {
             let layer = random_layer(random, config, head_dim);
-            let result = engine.attend_layer(&layer).unwrap();
+            let result = engine.attend_layer(&layer, &config.formats()).unwrap();
             let expected = attend_layer(&config.formats(), &layer);
             assert!(result.outputs == expected, "d = {head_dim}: outputs differ");
         }

@@ -1,5 +1,6 @@
 //! Faults put into the emitted Verilog of softmax, `prob_value` and the attention core: their testbenches find each.
 
+use spatten::accelerator::attention_pipeline::AttentionPipeline;
 use spatten::accelerator::prob_value::{OutputScale, ProbValue};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, ValueIds, ValueRanking, Weights};
@@ -383,15 +384,25 @@ fn prob_value_that_promises_more_places_than_there_are_is_caught() {
     }
 }
 
-#[test]
-fn core_that_takes_a_dead_key_for_live_is_caught() {
-    let config = Config::load("tiny", &[]).unwrap();
-    let core = AttentionCore {
+fn narrow_pipeline(config: &Config) -> AttentionPipeline {
+    AttentionPipeline {
         shape: shape(),
         formats: FORMATS,
         output_lanes: 2,
         softmax_lanes: 1,
+        ..AttentionPipeline::new(config)
+    }
+}
+
+#[test]
+fn core_that_takes_a_dead_key_for_live_is_caught() {
+    let config = Config::load("tiny", &[]).unwrap();
+    let pipeline = AttentionPipeline {
         value_engines: 0,
+        ..narrow_pipeline(&config)
+    };
+    let core = AttentionCore {
+        pipeline,
         ..AttentionCore::new(&config)
     };
     let design = faulty(
@@ -411,10 +422,7 @@ fn core_that_takes_a_dead_key_for_live_is_caught() {
 fn core_that_renormalises_a_row_like_the_one_before_is_caught() {
     let config = Config::load("tiny", &[]).unwrap();
     let core = AttentionCore {
-        shape: shape(),
-        formats: FORMATS,
-        output_lanes: 2,
-        softmax_lanes: 1,
+        pipeline: narrow_pipeline(&config),
         ..AttentionCore::new(&config)
     };
     let design = faulty(

@@ -82,17 +82,21 @@ on_presets!(
     max_tree,
     popcount,
     read_master,
+    fetch,
     line_compactor,
     quick_select,
     top_k,
     lane_packer,
     lane_unpacker,
+    dispatch,
     line_ring,
     kv_buffer,
     query_key_element,
     query_key,
     exponent,
     row_sum,
+    query_noise,
+    refine,
     exponential_pass,
     weights,
     value_ranking,
@@ -104,10 +108,12 @@ on_presets!(
     prob_value,
     head_magnitude,
     importance,
+    output_writer,
     attention_core,
+    memory_core,
 );
 
-on_tiny_only!(divider, exp2, reciprocal, probability);
+on_tiny_only!(reset_control, divider, exp2, reciprocal, judge, probability);
 
 #[test]
 fn every_testbench_is_run_above() {

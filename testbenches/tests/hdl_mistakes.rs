@@ -193,6 +193,73 @@ fn children_left_open_or_wrongly_connected() {
     );
 }
 
+/// A child with a register that resets.
+#[derive(Debug)]
+struct Toggle;
+
+impl Block for Toggle {
+    fn name(&self) -> String {
+        "toggle".into()
+    }
+
+    fn about(&self) -> About {
+        about()
+    }
+
+    fn build(&self, m: &Builder) {
+        reg!(m, state_q: 1, reset = 0);
+        state_q.next(!state_q);
+        m.output("y", 1, "").drive(state_q);
+    }
+}
+
+#[test]
+fn resets_of_children() {
+    refuses(
+        |m| {
+            let a = m.input("a", 1, "");
+            m.instance("u_inverter", &Inverter).input("a", a).reset(a);
+        },
+        "u_inverter has nothing to reset",
+    );
+    refuses(
+        |m| {
+            let a = m.input("a", 2, "");
+            m.instance("u_toggle", &Toggle).reset(a);
+        },
+        "the reset of u_toggle is one bit, not u2",
+    );
+    refuses(
+        |m| {
+            let (a, b) = (m.input("a", 1, ""), m.input("b", 1, ""));
+            net!(m, both = a & b);
+            m.instance("u_toggle", &Toggle).reset(both);
+        },
+        "the reset of u_toggle is neither an input port nor a register that resets to zero",
+    );
+    refuses(
+        |m| {
+            reg!(m, free_q = m.input("a", 1, ""));
+            m.instance("u_toggle", &Toggle).reset(*free_q);
+        },
+        "neither an input port nor a register that resets to zero",
+    );
+    refuses(
+        |m| {
+            reg!(m, high_q = m.input("a", 1, ""), reset = 1);
+            m.instance("u_toggle", &Toggle).reset(*high_q);
+        },
+        "neither an input port nor a register that resets to zero",
+    );
+    refuses(
+        |m| {
+            let a = m.input("a", 1, "");
+            m.instance("u_toggle", &Toggle).reset(a).reset(a);
+        },
+        "u_toggle is given a reset twice",
+    );
+}
+
 #[test]
 fn combinational_loops() {
     refuses(

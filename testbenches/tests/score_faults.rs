@@ -154,6 +154,7 @@ fn query_key_element_with_a_wrong_operand_is_caught() {
         elements: 2,
         query_bits: 6,
         key_bits: 5,
+        refines: false,
     };
     let (from, to) = ("key_q[k*5 +: 5]", "key_q[(1-k)*5 +: 5]");
     let design = faulty(&block, "spatten_query_key_element", from, to);
@@ -173,6 +174,7 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_pace_or_carry_is_caught() 
         },
         lanes: 2,
         score_places: 12,
+        held_queries: 0,
     };
     let score: &[&str] = &["stream `score`", "row", "level", "line", "lane"];
     for (module, from, to, words) in [
@@ -198,7 +200,7 @@ fn query_key_with_a_wrong_operand_flag_maximum_credit_pace_or_carry_is_caught() 
             "spatten_query_key_m",
             "wire score_room = ",
             "wire score_room = 1'b1 | ",
-            &["stream `score`", "lines sent for 12 places"],
+            &["stream `score`", "words sent for 12 places"],
         ),
         (
             "spatten_query_key_m",

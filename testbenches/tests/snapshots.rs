@@ -1,5 +1,6 @@
 //! The emitted Verilog of every cell and block at a small size, held by snapshots: `cargo insta review` shows changes.
 
+use spatten::accelerator::attention_pipeline::AttentionPipeline;
 use spatten::accelerator::fetch::ReadMaster;
 use spatten::accelerator::importance::Probability;
 use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
@@ -262,6 +263,7 @@ fn query_key_stage() -> QueryKey {
         },
         lanes: 2,
         score_places: 12,
+        held_queries: 0,
     }
 }
 
@@ -276,8 +278,8 @@ fn query_key() {
     holds("query_key", &query_key_stage());
 }
 
-fn small_core() -> AttentionCore {
-    AttentionCore {
+fn small_pipeline() -> AttentionPipeline {
+    AttentionPipeline {
         name: "small".into(),
         shape: ArrayShape {
             multipliers: 16,
@@ -291,9 +293,8 @@ fn small_core() -> AttentionCore {
         },
         softmax_lanes: 2,
         output_lanes: 2,
-        key_lines: 6,
-        value_lines: 6,
         score_lines: 5,
+        held_lines: 0,
         exponential_lines: 5,
         weight_lines: 12,
         keys_per_row: 10,
@@ -304,9 +305,21 @@ fn small_core() -> AttentionCore {
     }
 }
 
+fn small_core() -> AttentionCore {
+    AttentionCore {
+        pipeline: small_pipeline(),
+        key_lines: 6,
+        value_lines: 6,
+        key_lsb_lines: 0,
+    }
+}
+
 fn small_pruning_core() -> AttentionCore {
     AttentionCore {
-        value_engines: 2,
+        pipeline: AttentionPipeline {
+            value_engines: 2,
+            ..small_pipeline()
+        },
         ..small_core()
     }
 }
@@ -360,6 +373,7 @@ fn prob_value() {
 
 #[test]
 fn attention_core() {
+    holds("attention_pipeline", &small_pipeline());
     holds("attention_core", &small_core());
     holds("attention_core_pruning", &small_pruning_core());
 }

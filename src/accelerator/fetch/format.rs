@@ -51,6 +51,41 @@ impl VectorFormat {
         self as u64
     }
 
+    /// The format of a code; `None` for a number that is none.
+    pub fn from_code(code: u64) -> Option<VectorFormat> {
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    }
+
+    /// The format of K, or of its MSB plane, of `bits` bits in KV head `head`: of 6 and 10 bits the even heads are the
+    /// first of a pair. `None` for widths that K is not stored in.
+    pub fn of_key(bits: usize, head: usize) -> Option<VectorFormat> {
+        let of_pair = |first, second| {
+            if head.is_multiple_of(2) {
+                first
+            } else {
+                second
+            }
+        };
+        match bits {
+            4 => Some(VectorFormat::Bits4),
+            6 => Some(of_pair(VectorFormat::Bits6A, VectorFormat::Bits6B)),
+            8 => Some(VectorFormat::Bits8),
+            10 => Some(of_pair(VectorFormat::Bits10A, VectorFormat::Bits10B)),
+            12 => Some(VectorFormat::Bits12),
+            _ => None,
+        }
+    }
+
+    /// The format of V of `bits` bits: the narrowest of 4, 8 and 12 bits that holds them; `None` beyond.
+    pub fn of_value(bits: usize) -> Option<VectorFormat> {
+        match bits {
+            1..=4 => Some(VectorFormat::Bits4),
+            5..=8 => Some(VectorFormat::Bits8),
+            9..=12 => Some(VectorFormat::Bits12),
+            _ => None,
+        }
+    }
+
     /// Bits of an element.
     pub fn bits(self) -> usize {
         match self {
@@ -60,6 +95,20 @@ impl VectorFormat {
             VectorFormat::Bits6A | VectorFormat::Bits6B => 6,
             VectorFormat::Bits10A | VectorFormat::Bits10B => 10,
             VectorFormat::Bits16 => 16,
+        }
+    }
+
+    /// Name in Verilog and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            VectorFormat::Bits4 => "bits4",
+            VectorFormat::Bits8 => "bits8",
+            VectorFormat::Bits12 => "bits12",
+            VectorFormat::Bits6A => "bits6a",
+            VectorFormat::Bits6B => "bits6b",
+            VectorFormat::Bits10A => "bits10a",
+            VectorFormat::Bits10B => "bits10b",
+            VectorFormat::Bits16 => "bits16",
         }
     }
 
@@ -191,6 +240,82 @@ mod tests {
         assert_eq!(VectorFormat::Bits6B.first_beat(64), 1);
         assert_eq!(VectorFormat::Bits10B.first_beat(64), 2);
         assert_eq!(VectorFormat::Bits6B.first_beat(32), 0);
+    }
+
+    #[test]
+    fn codes_and_widths_name_their_format() {
+        for (code, format) in (0..).zip(VectorFormat::ALL) {
+            assert_eq!(format.code(), code);
+            assert_eq!(VectorFormat::from_code(code), Some(format));
+        }
+        assert_eq!(VectorFormat::from_code(8), None);
+        assert_eq!(VectorFormat::of_key(10, 3), Some(VectorFormat::Bits10B));
+        assert_eq!(VectorFormat::of_key(6, 0), Some(VectorFormat::Bits6A));
+        assert_eq!(VectorFormat::of_key(5, 0), None);
+        assert_eq!(VectorFormat::of_value(10), Some(VectorFormat::Bits12));
+        assert_eq!(VectorFormat::of_value(13), None);
+    }
+
+    /// The byte and the bit in it of an element's bit, from the formats' description and without their planes.
+    fn place(format: VectorFormat, dim: usize, element: usize, bit: usize) -> (usize, usize) {
+        let nibble = |byte: usize, low: usize| (byte + element / 2, 4 * (element % 2) + bit - low);
+        let pair = |byte: usize| (byte + element / 4, 2 * (element % 4) + bit);
+        match (format, bit) {
+            (VectorFormat::Bits16, _) => (2 * element + bit / 8, bit % 8),
+            (VectorFormat::Bits4, _) => nibble(0, 0),
+            (VectorFormat::Bits8, _) => nibble(dim / 2 * (1 - bit / 4), bit / 4 * 4),
+            (VectorFormat::Bits12, _) => nibble(dim / 2 * (2 - bit / 4), bit / 4 * 4),
+            (VectorFormat::Bits6A, 0..2) => pair(dim / 2),
+            (VectorFormat::Bits6A, _) => nibble(0, 2),
+            (VectorFormat::Bits6B, 0..2) => pair(3 * dim / 4),
+            (VectorFormat::Bits6B, _) => nibble(dim, 2),
+            (VectorFormat::Bits10A, 0..2) => pair(dim),
+            (VectorFormat::Bits10A, 2..6) => nibble(dim / 2, 2),
+            (VectorFormat::Bits10A, _) => nibble(0, 6),
+            (VectorFormat::Bits10B, 0..2) => pair(5 * dim / 4),
+            (VectorFormat::Bits10B, 2..6) => nibble(3 * dim / 2, 2),
+            (VectorFormat::Bits10B, _) => nibble(2 * dim, 6),
+        }
+    }
+
+    #[test]
+    fn every_bit_of_every_element_lies_where_the_description_says() {
+        for format in VectorFormat::ALL {
+            for dim in [32, 64, 128] {
+                for element in 0..dim {
+                    for bit in 0..format.bits() {
+                        let mut elements = vec![0; dim];
+                        elements[element] = 1 << bit;
+                        let mut bytes = vec![0; format.stride(dim)];
+                        format.pack(&elements, &mut bytes);
+                        let mut expected = vec![0; format.stride(dim)];
+                        let (byte, position) = place(format, dim, element, bit);
+                        expected[byte] = 1 << position;
+                        assert_eq!(
+                            bytes, expected,
+                            "{format:?}, d {dim}: bit {bit} of {element}"
+                        );
+                        let found = format.unpack(dim, &bytes)[element];
+                        assert_eq!(found & ((1 << format.bits()) - 1), 1 << bit);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_survives_in_every_format_and_dimension() {
+        for format in VectorFormat::ALL {
+            let half = 1_i64 << (format.bits() - 1);
+            for dim in [32, 64, 128] {
+                let mut place = vec![0; format.stride(dim)];
+                for first in (-half..half).step_by(dim) {
+                    let elements: Vec<i64> = (first..).take(dim).map(|x| x.min(half - 1)).collect();
+                    format.pack(&elements, &mut place);
+                    assert_eq!(format.unpack(dim, &place), elements, "{format:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::cells::adder_tree::AdderTree;
 use crate::cells::multiplier::Multiplier;
-use crate::hdl::{About, Block, Builder, Ty};
+use crate::hdl::{About, Block, Builder, Sig, Ty};
+use crate::numerics::KEY_LSB_BITS;
+use crate::reg;
 
 /// Registered operands, one multiplier per element, and the adder tree over their products.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct QueryKeyElement {
     pub query_bits: usize,
     /// Bits of a key element (signed).
     pub key_bits: usize,
+    /// Whether lines of K's LSB plane come too, for the query of a row that is refined.
+    pub refines: bool,
 }
 
 impl QueryKeyElement {
@@ -43,8 +47,11 @@ impl QueryKeyElement {
 impl Block for QueryKeyElement {
     fn name(&self) -> String {
         format!(
-            "spatten_query_key_element_n{}_q{}_k{}",
-            self.elements, self.query_bits, self.key_bits
+            "spatten_query_key_element_n{}_q{}_k{}{}",
+            self.elements,
+            self.query_bits,
+            self.key_bits,
+            if self.refines { "_lsb" } else { "" }
         )
     }
 
@@ -59,6 +66,7 @@ impl Block for QueryKeyElement {
                 ("elements", self.elements.to_string()),
                 ("query_bits", self.query_bits.to_string()),
                 ("key_bits", self.key_bits.to_string()),
+                ("refines", self.refines.to_string()),
                 ("latency", self.latency().to_string()),
             ],
             source: file!(),
@@ -80,7 +88,12 @@ impl Block for QueryKeyElement {
             "sum over k of query * key",
         );
 
-        m.section("operands; the query stays for the whole row");
+        let (query, key) = match self.refines {
+            true => self.operands(m, query, key),
+            false => (query, key),
+        };
+
+        m.section("operands; the query stays until the next one");
         let query_q = m.register("query_q", query.ty(), None, "");
         query_q.next_when(load_query, query);
         let key_q = m.register("key_q", key.ty(), None, "");
@@ -104,5 +117,23 @@ impl Block for QueryKeyElement {
             .input("valid", m.lit(1, 1))
             .ignore("valid", "query_key delays one flag for all elements");
         sum.drive(u_tree.output("sums").as_signed());
+    }
+}
+
+impl QueryKeyElement {
+    /// The query and key chunks of the pass that has the array in this cycle.
+    fn operands<'m>(&self, m: &'m Builder, query: Sig<'m>, key: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
+        let held = m.input("held", query.ty(), "query chunk of the row that is refined");
+        let nibbles = self.elements * KEY_LSB_BITS;
+        let lsb = m.input("lsb", nibbles, "LSB chunk, element k unsigned");
+        let next = m.input("next_refines", 1, "the LSB chunk's turn is next");
+
+        m.section("whose turn it is: a register of its own in each element");
+        reg!(m, refines_q = next, reset = 0);
+        let above = m.lit(0, self.key_bits - KEY_LSB_BITS);
+        let lsbs = lsb.lanes(KEY_LSB_BITS).to_vec().into_iter();
+        let lsbs: Vec<_> = lsbs.map(|lsb| m.cat(&[above, lsb])).collect();
+        let key = refines_q.select(m.pack(&lsbs), key);
+        (refines_q.select(held, query), key)
     }
 }

@@ -1,4 +1,4 @@
-//! Golden model of the scores s = (Q . K_msb) << 4 and their maximum (`docs/decisions.md`, section 1).
+//! Golden model of the scores s = (Q . K_msb) << 4, what K's LSBs add to them, and their maximum (`docs/decisions.md`, section 1).
 
 use crate::numerics::{Formats, KEY_LSB_BITS, fits_signed};
 
@@ -36,6 +36,37 @@ pub fn score_row(formats: &Formats, query: &[i64], keys_msb: &[Vec<i64>]) -> Vec
         .iter()
         .map(|key| score(formats, query, key))
         .collect()
+}
+
+/// What the LSB plane adds to the scores of a row: s + Q . K_lsb, which is Q . K exactly.
+///
+/// # Panics
+/// When lengths differ, or a score or a sum of the LSB plane leaves its format, which operands within theirs cannot cause:
+/// Q . K_lsb fits `formats.lsb_dot_bits()`, and as |K| < 2^(key_bits + 3) the score its own.
+pub fn refine_row(
+    formats: &Formats,
+    scores: &[i64],
+    query: &[i64],
+    keys_lsb: &[Vec<i64>],
+) -> Vec<i64> {
+    assert_eq!(
+        scores.len(),
+        keys_lsb.len(),
+        "scores and LSBs differ in number"
+    );
+    let refine = |(score, lsb): (&i64, &Vec<i64>)| {
+        assert_eq!(query.len(), lsb.len(), "query and LSBs differ in length");
+        let dot: i64 = query.iter().zip(lsb).map(|(q, k)| q * k).sum();
+        let refined = score + dot;
+        assert!(
+            fits_signed(dot, formats.lsb_dot_bits()) && fits_signed(refined, formats.score_bits()),
+            "score {score} + {dot} does not fit s{} + s{}",
+            formats.score_bits(),
+            formats.lsb_dot_bits()
+        );
+        refined
+    };
+    scores.iter().zip(keys_lsb).map(refine).collect()
 }
 
 /// The largest score among the live keys; `None` when no key is live.

@@ -1,6 +1,8 @@
 #![doc = include_str!("README.md")]
 
+mod dots;
 mod element;
+mod entry;
 pub mod golden;
 mod rtl;
 

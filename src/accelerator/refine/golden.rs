@@ -51,14 +51,25 @@ impl Rule {
     /// Whether a row of this `query`, of whose exponentials S is the `sum`, needs the LSBs. Empty rows (S = 0) do not.
     pub fn refetches(self, query: &[i64], sum: i64) -> bool {
         match self {
-            Rule::None => false,
-            Rule::Threshold { most } => sum > most,
-            Rule::Noise { limit, shift } => {
-                let noise = noise(query, shift);
-                noise > limit && sum * (noise - limit) > 65535 * noise
-            }
+            Rule::Noise { shift, .. } => self.exceeds(noise(query, shift), sum),
+            _ => self.exceeds(0, sum),
         }
     }
+
+    /// The same where the noise N of the query, which only that rule reads, is known.
+    pub fn exceeds(self, noise: i64, sum: i64) -> bool {
+        match self {
+            Rule::None => false,
+            Rule::Threshold { most } => sum > most,
+            Rule::Noise { limit, .. } => noise > limit && sum * (noise - limit) > 65535 * noise,
+        }
+    }
+}
+
+/// The final score of a key: s = (Q . K_msb) << 4 + Q . K_lsb, exact.
+pub fn refined(score: i64, query: &[i64], lsbs: &[i64]) -> i64 {
+    let dot: i64 = query.iter().zip(lsbs).map(|(q, lsb)| q * lsb).sum();
+    score + dot
 }
 
 /// N: a measure of the query's size.

@@ -3,7 +3,7 @@
 use crate::cells::delay::delay;
 use crate::cells::exp2::Exp2;
 use crate::cells::multiplier::Multiplier;
-use crate::hdl::{About, Block, Builder, Ty};
+use crate::hdl::{About, Block, Builder, Sig, Ty};
 use crate::numerics::{
     DISTANCE_BITS, EXPONENT_BITS, EXPONENTIAL_BITS, Formats, SCALE_MANTISSA_BITS, SCALE_SHIFT_BITS,
 };
@@ -130,5 +130,52 @@ impl Block for Exponent {
         let value = u_exp2.output("e");
         e.drive(value & live.repeat(EXPONENTIAL_BITS));
         live_out.drive(live);
+    }
+}
+
+/// A line of scores in a register, with what belongs to its row.
+pub(crate) struct ScoreLine<'m> {
+    /// Scores.
+    pub scores: Sig<'m>,
+    /// Which of them belong to live keys.
+    pub live: Sig<'m>,
+    /// The row's maximum.
+    pub maximum: Sig<'m>,
+    /// Its scale.
+    pub mantissa: Sig<'m>,
+    /// Shift before the product.
+    pub pre: Sig<'m>,
+    /// Shift after the product.
+    pub post: Sig<'m>,
+}
+
+impl Exponent {
+    /// A lane for each score of a line: exponentials and live flags, [`latency`](Self::latency) cycles after the line.
+    pub(crate) fn exponentials<'m>(
+        &self,
+        m: &'m Builder,
+        lanes: usize,
+        line: &ScoreLine<'m>,
+    ) -> (Sig<'m>, Sig<'m>) {
+        m.section("exponentials");
+        let exponentials = m.wire("exponentials", lanes * EXPONENTIAL_BITS, "e of key k");
+        let e_live = m.wire("e_live", lanes, "key k is live");
+        let scores = line.scores.lanes(Ty::signed(self.formats.score_bits()));
+        let live = line.live.lanes(1);
+        let mantissa = delay(m, "mantissa_late", line.mantissa, Self::MANTISSA_AT);
+        let post = delay(m, "post_late", line.post, self.post_at());
+        m.generate("g_exponent", lanes, |k| {
+            let u_exponent = m.instance("u_exponent", self);
+            u_exponent
+                .input("score", scores.at(k))
+                .input("live", live.at(k))
+                .input("maximum", line.maximum)
+                .input("mantissa", mantissa)
+                .input("pre", line.pre)
+                .input("post", post);
+            exponentials.drive_lane(k, u_exponent.output("e"));
+            e_live.drive_lane(k, u_exponent.output("live"));
+        });
+        (*exponentials, *e_live)
     }
 }

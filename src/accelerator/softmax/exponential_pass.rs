@@ -1,6 +1,6 @@
 //! The exponential pass: a complete row's scores are read once, become exponentials, and give 1/S.
 
-use super::exponent::Exponent;
+use super::exponent::{Exponent, ScoreLine};
 use super::row_sum::RowSum;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::credits::Credits;
@@ -153,16 +153,6 @@ impl ExponentialPass {
     }
 }
 
-/// A score line in the pipeline's first register, with what belongs to its row.
-struct Line<'m> {
-    scores: Sig<'m>,
-    live: Sig<'m>,
-    maximum: Sig<'m>,
-    mantissa: Sig<'m>,
-    pre: Sig<'m>,
-    post: Sig<'m>,
-}
-
 /// The streams of value pruning.
 struct Ranking<'m> {
     pruning: Stream<'m>,
@@ -256,7 +246,7 @@ impl Block for ExponentialPass {
         reg!(m, mantissa_q = scale.field("mantissa"));
         reg!(m, pre_q = scale.field("pre"));
         reg!(m, post_q = scale.field("post"));
-        let line = Line {
+        let line = ScoreLine {
             scores: *scores_q,
             live: *live_q,
             maximum: *maximum_q,
@@ -264,8 +254,9 @@ impl Block for ExponentialPass {
             pre: *pre_q,
             post: *post_q,
         };
-        let (exponentials, live) = self.exponentials(m, &line);
-        let latency = self.exponent().latency();
+        let exponent = self.exponent();
+        let (exponentials, live) = exponent.exponentials(m, self.lanes, &line);
+        let latency = exponent.latency();
         let e_valid = delay_flag(m, "e_valid", *issue_q, latency);
         let e_last = delay(m, "e_last", *last_q, latency);
 
@@ -306,32 +297,5 @@ impl Block for ExponentialPass {
             .reciprocals(m, "row", line, self.rows_in_flight);
         rows.count(row_end, done.valid & row.ready);
         row.connect(done);
-    }
-}
-
-impl ExponentialPass {
-    /// The lanes: exponentials and live flags, [`Exponent::latency`] cycles after the line.
-    fn exponentials<'m>(&self, m: &'m Builder, line: &Line<'m>) -> (Sig<'m>, Sig<'m>) {
-        m.section("exponentials");
-        let exponent = self.exponent();
-        let exponentials = m.wire("exponentials", self.lanes * EXPONENTIAL_BITS, "e of key k");
-        let e_live = m.wire("e_live", self.lanes, "key k is live");
-        let scores = line.scores.lanes(Ty::signed(self.formats.score_bits()));
-        let live = line.live.lanes(1);
-        let mantissa = delay(m, "mantissa_late", line.mantissa, Exponent::MANTISSA_AT);
-        let post = delay(m, "post_late", line.post, exponent.post_at());
-        m.generate("g_exponent", self.lanes, |k| {
-            let u_exponent = m.instance("u_exponent", &exponent);
-            u_exponent
-                .input("score", scores.at(k))
-                .input("live", live.at(k))
-                .input("maximum", line.maximum)
-                .input("mantissa", mantissa)
-                .input("pre", line.pre)
-                .input("post", post);
-            exponentials.drive_lane(k, u_exponent.output("e"));
-            e_live.drive_lane(k, u_exponent.output("live"));
-        });
-        (*exponentials, *e_live)
     }
 }

@@ -11,6 +11,7 @@ mod value_ranking;
 mod weights;
 
 pub use exponent::Exponent;
+pub(crate) use exponent::ScoreLine;
 pub use exponential_pass::ExponentialPass;
 pub use row_sum::RowSum;
 pub use rtl::Softmax;

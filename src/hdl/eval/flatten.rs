@@ -1,7 +1,7 @@
 //! From the hierarchy of modules to flat slots, compiled expressions and assignments in dependency order.
 
 use super::program::{Program, Step, StepOp};
-use super::{Assignment, Evaluator, MemoryRead, MemoryWrite, RegisterUpdate, Value};
+use super::{Assignment, Evaluator, MemoryRead, MemoryWrite, RegisterUpdate, Reset, Value};
 use crate::hdl::check::expressions_of;
 use crate::hdl::expr::{ExprId, GenvarId, Op, SignalId};
 use crate::hdl::module::{Item, Module, SignalKind};
@@ -15,6 +15,8 @@ struct Frame {
     module: Arc<Module>,
     slots: HashMap<SignalId, usize>,
     loops: HashMap<GenvarId, usize>,
+    /// Place of the signal on `rst_ni`; none while it is the design's own reset.
+    reset: Option<usize>,
 }
 
 /// Prepares `module` with every register and memory word zero.
@@ -24,6 +26,7 @@ pub(super) fn flatten(module: Arc<Module>) -> Evaluator {
         module: module.clone(),
         slots: HashMap::new(),
         loops: HashMap::new(),
+        reset: None,
     };
     let port_slots = module
         .ports
@@ -57,7 +60,7 @@ struct Flattener {
     registers: Vec<RegisterUpdate>,
     reads: Vec<MemoryRead>,
     writes: Vec<MemoryWrite>,
-    resets: Vec<(usize, BigUint)>,
+    resets: Vec<Reset>,
     nevers: Vec<(Program, String)>,
 }
 
@@ -67,7 +70,11 @@ impl Flattener {
         self.slots += 1;
         frame.slots.insert(id, slot);
         if let SignalKind::Register(Some(value)) = &frame.module.signal(id).kind {
-            self.resets.push((slot, value.clone()));
+            self.resets.push(Reset {
+                register: slot,
+                value: value.clone(),
+                signal: frame.reset,
+            });
         }
         slot
     }
@@ -137,8 +144,11 @@ impl Flattener {
             }
             Item::Registers(updates) => {
                 for update in updates {
+                    let kind = &frame.module.signal(update.register).kind;
+                    let has_reset = matches!(kind, SignalKind::Register(Some(_)));
                     self.registers.push(RegisterUpdate {
                         target: frame.slots[&update.register],
+                        reset: frame.reset.filter(|_| has_reset),
                         enable: update.enable.map(|e| compile(frame, e)),
                         next: compile(frame, update.next),
                     });
@@ -191,8 +201,13 @@ impl Flattener {
                 module,
                 inputs,
                 outputs,
+                reset,
                 ..
-            } => self.instance(frame, module, inputs, outputs),
+            } => {
+                let named = reset.and_then(|signal| frame.module.named(signal));
+                let reset = named.map(|signal| frame.slots[&signal]).or(frame.reset);
+                self.instance(frame, module, (inputs, outputs), reset);
+            }
             Item::Generate { genvar, items, .. } => {
                 for index in 0..frame.module.genvar(*genvar).count {
                     let mut iteration = frame.clone();
@@ -211,13 +226,14 @@ impl Flattener {
         &mut self,
         frame: &Frame,
         module: &Arc<Module>,
-        inputs: &[(usize, ExprId)],
-        outputs: &[(usize, SignalId)],
+        (inputs, outputs): (&[(usize, ExprId)], &[(usize, SignalId)]),
+        reset: Option<usize>,
     ) {
         let mut child = Frame {
             module: module.clone(),
             slots: HashMap::new(),
             loops: HashMap::new(),
+            reset,
         };
         for &port in &module.ports {
             self.slot(&mut child, port);

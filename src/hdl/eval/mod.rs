@@ -24,7 +24,7 @@ pub struct Evaluator {
     registers: Vec<RegisterUpdate>,
     reads: Vec<MemoryRead>,
     writes: Vec<MemoryWrite>,
-    resets: Vec<(usize, BigUint)>,
+    resets: Vec<Reset>,
     nevers: Vec<(Program, String)>,
     port_slots: Vec<usize>,
     /// Places of the module's own signals, those in generate loops left out.
@@ -54,8 +54,18 @@ enum Value {
     },
 }
 
+/// A register with a reset value.
+struct Reset {
+    register: usize,
+    value: BigUint,
+    /// The signal that resets it while zero; none for the design's own reset.
+    signal: Option<usize>,
+}
+
 struct RegisterUpdate {
     target: usize,
+    /// The signal that keeps it from changing while zero; none for the design's own reset.
+    reset: Option<usize>,
     enable: Option<Program>,
     next: Program,
 }
@@ -108,10 +118,13 @@ impl Evaluator {
         self.signal_slots.get(&id).map(|&slot| &self.values[slot])
     }
 
-    /// Puts every register that has a reset value to it, as while `rst_ni` is low.
+    /// Puts every register that has a reset value to it, as while `rst_ni` is low; those of a child whose reset is a
+    /// signal follow that signal.
     pub fn reset(&mut self) {
-        for (slot, value) in &self.resets {
-            self.values[*slot] = value.clone();
+        for reset in &self.resets {
+            if reset.signal.is_none() {
+                self.values[reset.register] = reset.value.clone();
+            }
         }
         self.settled = false;
     }
@@ -147,7 +160,8 @@ impl Evaluator {
                 .enable
                 .as_ref()
                 .is_none_or(|enable| enable.run(&self.values) != BigUint::ZERO);
-            if enabled {
+            let held = register.reset.is_some_and(|signal| self.is_low(signal));
+            if enabled && !held {
                 taken.push((register.target, register.next.run(&self.values)));
             }
         }
@@ -173,11 +187,32 @@ impl Evaluator {
         self.settled = false;
     }
 
-    /// Computes every net from ports and registers.
+    /// Computes every net from ports and registers, and resets the children whose reset is a signal that is low.
     pub fn settle(&mut self) {
-        if self.settled {
-            return;
+        while !self.settled {
+            self.propagate();
+            self.settled = true;
+            self.reset_children();
         }
+    }
+
+    /// A reset register may hold the reset of another child, so whoever calls settles again after a change.
+    fn reset_children(&mut self) {
+        for index in 0..self.resets.len() {
+            let reset = &self.resets[index];
+            let low = reset.signal.is_some_and(|signal| self.is_low(signal));
+            if low && self.values[reset.register] != reset.value {
+                self.values[reset.register] = reset.value.clone();
+                self.settled = false;
+            }
+        }
+    }
+
+    fn is_low(&self, signal: usize) -> bool {
+        self.values[signal] == BigUint::ZERO
+    }
+
+    fn propagate(&mut self) {
         for assignment in &self.assignments {
             let value = match &assignment.value {
                 Value::Program(program) => program.run(&self.values),
@@ -205,7 +240,6 @@ impl Evaluator {
                 }
             }
         }
-        self.settled = true;
     }
 
     /// The word of a memory; zero beyond its end.

@@ -238,7 +238,15 @@ impl Printer<'_> {
                 let text = self.expression("never", *condition);
                 self.open_block();
                 self.directive("`ifndef SYNTHESIS");
-                self.line("always @(posedge clk_i) begin");
+                // What a register of the parent resets may see its first clock edge before any edge of that reset.
+                let (edges, text) = match self.module.resettable {
+                    true => (
+                        "posedge clk_i or negedge rst_ni",
+                        format!("rst_ni & ({text})"),
+                    ),
+                    false => ("posedge clk_i", text),
+                };
+                self.line(&format!("always @({edges}) begin"));
                 self.line(&format!("  if ({text}) begin"));
                 self.line(&format!("    $display(\"%m: {message}\");"));
                 self.line("    $stop;");

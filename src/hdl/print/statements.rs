@@ -196,6 +196,7 @@ impl Printer<'_> {
             module: child,
             inputs,
             outputs,
+            reset,
         } = item
         else {
             unreachable!("called for instances only")
@@ -208,7 +209,9 @@ impl Printer<'_> {
             connections.push(("clk_i".to_owned(), "clk_i".to_owned()));
         }
         if child.resettable {
-            connections.push(("rst_ni".to_owned(), "rst_ni".to_owned()));
+            let own = reset.and_then(|signal| self.module.named(signal));
+            let driver = own.map_or("rst_ni", |signal| &self.module.signal(signal).name);
+            connections.push(("rst_ni".to_owned(), driver.to_owned()));
         }
         for (index, (port, _)) in child.port_list().enumerate() {
             let input = inputs.iter().position(|i| i.0 == index);

@@ -2,6 +2,7 @@
 
 mod engines;
 mod generator;
+mod own_reset;
 
 use engines::{Case, evaluate, first_difference, icarus, verilator, write_files};
 use generator::RandomModule;

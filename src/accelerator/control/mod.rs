@@ -1,0 +1,5 @@
+#![doc = include_str!("README.md")]
+
+mod dispatch;
+
+pub use dispatch::Dispatch;
