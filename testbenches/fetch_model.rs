@@ -218,3 +218,42 @@ fn short_lists_keep_the_channels_busy() {
         );
     }
 }
+
+#[test]
+fn explore() {
+    use spatten::accelerator::fetch::model::Assembly;
+    for (vectors, leaving, outs, id_delay, writes) in [
+        (4, 1, 1, 0, 2),
+        (4, 1, 1, 6, 2),
+        (4, 0, 1, 6, 2),
+        (4, 1, 2, 6, 2),
+        (4, 0, 2, 6, 2),
+        (6, 1, 1, 6, 2),
+        (6, 1, 2, 6, 2),
+        (4, 1, 1, 6, 3),
+    ] {
+        let model = FetchModel {
+            queue_writes: writes,
+            assembly: Assembly {
+                beats: 1,
+                vectors,
+                leaving,
+                outs,
+                id_delay,
+            },
+            ..FetchModel::default()
+        };
+        shares(
+            &format!("V{vectors} L{leaving} O{outs} I{id_delay} W{writes}"),
+            &model,
+            2,
+            &fixed(),
+        );
+        shares(
+            &format!("V{vectors} L{leaving} O{outs} I{id_delay} W{writes}"),
+            &model,
+            2,
+            &hbm2(),
+        );
+    }
+}

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod elaborate;
+mod fetch;
 mod refinement;
 mod top_k;
 pub mod traffic;
@@ -88,6 +89,7 @@ pub struct Benchmark {
 pub const BENCHMARKS: &[Benchmark] = &[
     elaborate::BENCHMARK,
     top_k::TOP_K,
+    fetch::FETCH,
     utilisation::UTILISATION,
     utilisation::SIMULATE,
     accuracy::ACCURACY,

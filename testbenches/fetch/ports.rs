@@ -48,6 +48,19 @@ impl<'a> Ports<'a> {
     /// # Errors
     /// [`BenchError`] when it cannot be built.
     pub fn start(fetch: &'a Fetch, design: &Design, options: &Options) -> Result<Self, BenchError> {
+        Ports::start_watching(fetch, design, options, true)
+    }
+
+    /// The same; of lines only the last flags are looked at unless `whole`, which simulates faster.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_watching(
+        fetch: &'a Fetch,
+        design: &Design,
+        options: &Options,
+        whole: bool,
+    ) -> Result<Self, BenchError> {
         let mut bench = Bench::new(start(design, options)?, options.seed);
         let lanes = fetch.scan_lanes();
         let list = [
@@ -73,8 +86,13 @@ impl<'a> Ports<'a> {
                 _ => Field::signed("data", ring.element_bits),
             };
             let mut fields = vec![data.lanes(ring.shape.multipliers)];
-            if class != Class::Query {
+            if !whole {
+                fields.clear();
+            }
+            if whole && class != Class::Query {
                 fields.push(Field::unsigned("live", 1).lanes(ring.shape.chunks()));
+            }
+            if class != Class::Query {
                 fields.push(Field::unsigned("last", 1));
             }
             let name = format!("{}_line", class.name());

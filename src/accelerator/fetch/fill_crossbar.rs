@@ -12,7 +12,7 @@ use crate::{net, reg};
 ///
 /// - Latency: [`FillPort::LATENCY`] cycles from a request to the fill.
 /// - Interval: a vector per channel and cycle, and a chunk per port and cycle.
-/// - Stalls: a port's `ready` reaches the requests' `ready` within the cycle.
+/// - Stalls: two chunks wait at each port; `fill<p>_ready_i` meets registers only.
 #[derive(Clone, Debug)]
 pub struct FillCrossbar {
     /// Memory channels.

@@ -2,7 +2,8 @@
 
 use super::Class;
 use crate::cells::one_hot::{chosen, lowest};
-use crate::hdl::{About, Block, Builder, Field, Sig};
+use crate::cells::spill_register::SpillRegister;
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::{net, reg};
 
 /// A column's even or odd lines: grants one of the channels that ask, takes its chunk in the next cycle, and offers it to
@@ -10,7 +11,7 @@ use crate::{net, reg};
 ///
 /// - Latency: [`LATENCY`](Self::LATENCY) cycles from a request to the fill.
 /// - Interval: 1 cycle.
-/// - Stalls: `fill_ready_i` reaches the grants within the cycle, as the last gates.
+/// - Stalls: two chunks wait for the ring; `fill_ready_i` meets registers only.
 #[derive(Clone, Debug)]
 pub struct FillPort {
     /// Memory channels.
@@ -51,8 +52,8 @@ impl Block for FillPort {
     fn about(&self) -> About {
         About {
             purpose: "Port of the crossbar: of the channels that ask, the first from the turn on is granted, if the port and\n\
-                      the channel take it; its chunk moves to the output register in the next cycle, or later where the\n\
-                      ring does not take the chunk there."
+                      the channel take it; its chunk moves to the output in the next cycle, or later where two chunks wait\n\
+                      for their ring there."
                 .into(),
             parameters: vec![
                 ("channels", self.channels.to_string()),
@@ -85,10 +86,9 @@ impl Block for FillPort {
 
         m.section("a grant stands until the chunk moves");
         reg!(m, granted_q: n, reset = 0, "one-hot");
-        reg!(m, full_q: 1, reset = 0, "the output register holds a chunk");
         net!(m, has_granted = granted_q.any());
-        net!(m, room = fill.ready | !full_q);
-        net!(m, open = room | !has_granted);
+        let room = m.wire("room", 1, "the output takes a chunk");
+        net!(m, open = *room | !has_granted);
         net!(m, grants = winner & takes & open.repeat(n));
         grant.drive(grants);
         granted_q.next_when(open, grants);
@@ -96,19 +96,18 @@ impl Block for FillPort {
         reg!(m, place_q = place, when = open);
         moves_out.drive(granted_q & room.repeat(n));
 
-        m.section("the output register");
-        full_q.next_when(room, has_granted);
-        net!(m, moves = has_granted & room);
-        reg!(m, out_place_q = *place_q, when = moves);
-        reg!(m, chunk_q = chosen(*granted_q, &chunks), when = moves);
-        fill.drive(
-            full_q,
-            &[
-                ("class", out_place_q.slice(self.half_bits, Class::BITS)),
-                ("half", out_place_q.slice(0, self.half_bits)),
-                ("data", *chunk_q),
-            ],
-        );
+        m.section("chunks move to the output, where two wait for the ring");
+        let fields = [
+            ("class", place_q.slice(self.half_bits, Class::BITS)),
+            ("half", place_q.slice(0, self.half_bits)),
+            ("data", chosen(*granted_q, &chunks)),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        let chunk = Stream::new(has_granted, room, fields.to_vec());
+        let register = SpillRegister {
+            width: chunk.width(),
+        };
+        fill.connect(m.through("u_fill", &register, chunk));
     }
 }
 

@@ -45,8 +45,10 @@ pub struct Assembly {
     pub beats: usize,
     /// Vectors that are being assembled or wait for their column; the oldest one asks for it.
     pub vectors: usize,
-    /// Cycles from a vector's grant until its place takes the next vector's first beat.
+    /// Cycles from a vector's move to its column until its place takes the next vector's first beat.
     pub leaving: usize,
+    pub outs: usize,
+    pub id_delay: usize,
 }
 
 impl Default for FetchModel {
@@ -60,7 +62,9 @@ impl Default for FetchModel {
             assembly: Assembly {
                 beats: 1,
                 vectors: 4,
-                leaving: 2,
+                leaving: 1,
+                outs: 1,
+                id_delay: 0,
             },
             lines: 256,
             allocations: 1,
@@ -146,6 +150,7 @@ struct Place {
     vector: Option<Vector>,
     /// Beats that have come.
     beats: usize,
+    granted: bool,
     /// Cycles until it is free, once granted.
     leaving: usize,
 }
@@ -159,6 +164,15 @@ struct Channel {
     beats: VecDeque<Vector>,
     /// The oldest first.
     places: VecDeque<Place>,
+    granted: Option<usize>,
+    late: VecDeque<(usize, u16)>,
+}
+
+/// The port of a column's even or odd lines.
+#[derive(Clone, Debug, Default)]
+struct Port {
+    granted: Option<(usize, Vector)>,
+    out: VecDeque<Vector>,
 }
 
 /// The lists of a ring and its lines.
@@ -183,6 +197,7 @@ struct Run<'a> {
     rings: [Ring<'a>; RINGS],
     /// Scanned survivors that found no queue yet.
     scanned: Vec<(usize, Vector)>,
+    ports: Vec<Port>,
     /// Channel that is granted first.
     turn: usize,
     /// Ring that is scanned first.
@@ -197,6 +212,8 @@ impl<'a> Run<'a> {
             free: (0..model.outstanding as u16).collect(),
             beats: VecDeque::new(),
             places: VecDeque::new(),
+            granted: None,
+            late: VecDeque::new(),
         };
         let ring = |ring| Ring {
             lists: lists.iter().filter(|list| list.ring == ring).collect(),
@@ -212,6 +229,7 @@ impl<'a> Run<'a> {
             channels: vec![channel; channels],
             rings: [ring(0), ring(1)],
             scanned: Vec::new(),
+            ports: vec![Port::default(); model.columns * model.column_fills],
             turn: 0,
             ring_turn: 0,
         }
@@ -235,28 +253,42 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Grants the asking vector of each channel its column, in turn, where the column takes it.
+    /// Chunks leave their ports for the rings; granted vectors move to their ports; ports grant the channels in turn.
     fn fill(&mut self, reading: [Option<usize>; RINGS]) {
         for channel in &mut self.channels {
             channel.open(self.model.assembly);
         }
-        let fills = self.model.column_fills;
-        let mut taken = vec![false; self.model.columns * fills];
         let count = self.channels.len();
+        let mut ports = std::mem::take(&mut self.ports);
+        for port in &mut ports {
+            if let Some(&vector) = port.out.front()
+                && reading[vector.ring] != Some(self.bank(vector.line))
+            {
+                port.out.pop_front();
+                let ring = &mut self.rings[vector.ring];
+                ring.missing[vector.line - ring.first] -= 1;
+            }
+            if port.out.len() < self.model.assembly.outs
+                && let Some((channel, vector)) = port.granted.take()
+            {
+                port.out.push_back(vector);
+                self.channels[channel].moved(self.model.assembly.leaving);
+            }
+        }
+        let fills = self.model.column_fills;
         for step in 0..count {
             let index = (self.turn + step) % count;
             let Some((place, vector)) = self.channels[index].asking() else {
                 continue;
             };
             let port = vector.column * fills + vector.line % self.model.lines % fills;
-            if taken[port] || reading[vector.ring] == Some(self.bank(vector.line)) {
-                continue;
+            if ports[port].granted.is_none() {
+                ports[port].granted = Some((index, vector));
+                self.channels[index].granted = Some(place);
+                self.channels[index].places[place].granted = true;
             }
-            taken[port] = true;
-            self.channels[index].grant(place, self.model.assembly.leaving);
-            let ring = &mut self.rings[vector.ring];
-            ring.missing[vector.line - ring.first] -= 1;
         }
+        self.ports = ports;
         self.turn += 1;
     }
 
@@ -266,6 +298,13 @@ impl<'a> Run<'a> {
         let mut bytes = 0;
         for (channel, memory) in self.channels.iter_mut().zip(memories) {
             channel.assemble(assembly);
+            for late in &mut channel.late {
+                late.0 = late.0.saturating_sub(1);
+            }
+            while channel.late.front().is_some_and(|l| l.0 == 0) {
+                let id = channel.late.pop_front().unwrap().1;
+                channel.free.push_back(id);
+            }
             if channel.beats.len() == assembly.beats {
                 continue;
             }
@@ -279,7 +318,7 @@ impl<'a> Run<'a> {
             channel.beats.push_back(vector);
             if last {
                 channel.under_way[id as usize] = None;
-                channel.free.push_back(id);
+                channel.late.push_back((assembly.id_delay, id));
             }
         }
         bytes
@@ -336,15 +375,24 @@ impl<'a> Run<'a> {
 impl Channel {
     /// The place and the vector that ask for a column.
     fn asking(&self) -> Option<(usize, Vector)> {
+        if self.granted.is_some() {
+            return None;
+        }
         let complete = |place: &Place| {
             let vector = place.vector?;
-            (place.beats == vector.beats && place.leaving == 0).then_some(vector)
+            (place.beats == vector.beats && place.leaving == 0 && !place.granted).then_some(vector)
         };
         let mut vectors = self.places.iter().enumerate();
         vectors.find_map(|(k, place)| Some((k, complete(place)?)))
     }
 
-    fn grant(&mut self, place: usize, leaving: usize) {
+    fn moved(&mut self, leaving: usize) {
+        self.granted = None;
+        let mut places = self.places.iter();
+        let place = places
+            .position(|place| place.granted)
+            .expect("it was granted");
+        self.places[place].granted = false;
         if leaving == 0 {
             self.places.remove(place);
         } else {

@@ -381,7 +381,7 @@ impl Block for Fetch {
 
         m.section("all but the ports");
         let u_path = m.instance("u_path", &path);
-        m.unused("restart", restart, "TODO");
+        u_path.reset(restart);
         for (name, stream) in inputs {
             u_path.feed(&name, stream);
         }
