@@ -8,7 +8,7 @@ use crate::hdl::{Item, Module};
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 45] = [
+pub const FAMILIES: [&str; 47] = [
     "read_master",
     "top_k",
     "quick_select",
@@ -23,6 +23,8 @@ pub const FAMILIES: [&str; 45] = [
     "importance",
     "score_contexts",
     "score_set",
+    "home",
+    "rescale",
     "head_magnitude",
     "line_buffer",
     "line_ring",

@@ -2,6 +2,7 @@
 
 use super::first_equals::FirstEquals;
 use crate::cells::fifo::Fifo;
+use crate::cells::spill_register::SpillRegister;
 use crate::cells::zero_eliminator::ZeroEliminator;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::value_bits;
@@ -14,7 +15,7 @@ use crate::{net, reg};
 ///
 /// - Latency: [`Filter::LATENCY`] cycles from the threshold or the bounds that decide a line to the line.
 /// - Interval: one line per cycle once the threshold is known, per two cycles before.
-/// - Stalls: ready passes combinationally from `out` to `line`.
+/// - Stalls: on every stream; ready passes combinationally from none to another.
 #[derive(Clone, Debug)]
 pub struct Filter {
     /// Bits of a key.
@@ -204,28 +205,46 @@ impl Block for Filter {
             m,
             keep = *over_q | *pinned_q | u_first_equals.output("stays")
         );
-        reg!(m, kept_valid_q: 1, reset = 0);
-        reg!(m, keep_q = keep, when = moves);
-        reg!(m, kept_payload_q = *payload_q, when = moves);
-        reg!(m, kept_last_q = *last_q, when = moves);
+        let live = self.drops.then(|| {
+            let live = line.field("ranked") | line.field("pinned");
+            reg!(m, live_q = live, when = judge);
+            *live_q
+        });
+        let fields = [
+            ("payload", Some(*payload_q)),
+            ("keep", Some(keep)),
+            ("live", live),
+            ("last", Some(*last_q)),
+        ];
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let kept = Stream::new(decided, room, fields.collect());
+        // What stalls the output must not reach the lines' memory in the same cycle.
+        let kept = m.through(
+            "u_kept",
+            &SpillRegister {
+                width: kept.width(),
+            },
+            kept,
+        );
 
         m.section("packed");
         let u_packed = m.instance("u_zero_eliminator", &self.eliminator());
         let places = self.drops.then(|| m.wire("dropped_room", 1, ""));
-        let goes_on = places.map_or(*kept_valid_q, |room| *kept_valid_q & *room);
+        let goes_on = places.map_or(kept.valid, |room| kept.valid & *room);
         net!(m, goes_on = goes_on);
         u_packed
             .input("in_valid", goes_on)
-            .input("in_data", kept_payload_q)
-            .input("in_keep", keep_q)
+            .input("in_data", kept.field("payload"))
+            .input("in_keep", kept.field("keep"))
             .input("out_ready", out.ready);
         net!(m, packed_ready = u_packed.output("in_ready"));
         net!(m, enters = goes_on & packed_ready);
-        room.drive(!*kept_valid_q | enters);
-        kept_valid_q.next_when(*room, moves);
+        kept.ready.drive(enters);
         let ready = m.wire("last_ready", 1, "");
         m.never(enters & !ready, "the end of a line finds no place");
-        let fields = vec![("data".into(), *kept_last_q)];
+        let fields = vec![("data".into(), kept.field("last"))];
         let packed_ends = Stream::new(enters, ready, fields);
         let packed_ends = m.through("u_lasts", &Fifo::new(1, 4), packed_ends);
         packed_ends
@@ -246,16 +265,13 @@ impl Block for Filter {
         );
         if let Some(place) = places {
             m.section("those that do not stay");
-            let live = line.field("ranked") | line.field("pinned");
-            reg!(m, live_q = live, when = judge);
-            reg!(m, kept_live_q = *live_q, when = moves);
-            net!(m, dropped = *kept_live_q & !*keep_q);
+            net!(m, dropped = kept.field("live") & !kept.field("keep"));
             let fields = vec![
-                ("payload".to_owned(), *kept_payload_q),
+                ("payload".to_owned(), kept.field("payload")),
                 ("dropped".to_owned(), dropped),
-                ("last".to_owned(), *kept_last_q),
+                ("last".to_owned(), kept.field("last")),
             ];
-            let told = enters & (dropped.any() | *kept_last_q);
+            let told = enters & (dropped.any() | kept.field("last"));
             let left = Stream::new(told, place, fields);
             let fifo = Fifo::new(left.width(), 2);
             let left = m.through("u_dropped_fifo", &fifo, left);

@@ -31,6 +31,7 @@ pub fn verilog(module: &Module, origin: &str) -> String {
     printer.banner(origin);
     printer.header();
     printer.items(&module.items);
+    printer.first_resets();
     printer.out.push_str("\nendmodule\n");
     printer.out
 }
@@ -238,15 +239,7 @@ impl Printer<'_> {
                 let text = self.expression("never", *condition);
                 self.open_block();
                 self.directive("`ifndef SYNTHESIS");
-                // What a register of the parent resets may see its first clock edge before any edge of that reset.
-                let (edges, text) = match self.module.resettable {
-                    true => (
-                        "posedge clk_i or negedge rst_ni",
-                        format!("rst_ni & ({text})"),
-                    ),
-                    false => ("posedge clk_i", text),
-                };
-                self.line(&format!("always @({edges}) begin"));
+                self.line("always @(posedge clk_i) begin");
                 self.line(&format!("  if ({text}) begin"));
                 self.line(&format!("    $display(\"%m: {message}\");"));
                 self.line("    $stop;");
@@ -255,6 +248,27 @@ impl Printer<'_> {
                 self.directive("`endif");
                 self.close_block();
             }
+        }
+    }
+
+    /// Simulation starts with the registers high that reset children, so that the first reset is an edge for these.
+    fn first_resets(&mut self) {
+        let module = self.module;
+        let resets = module.items.iter().filter_map(|item| match item {
+            Item::Instance { reset, .. } => module.named((*reset)?),
+            _ => None,
+        });
+        let is_register = |id: &SignalId| matches!(module.signal(*id).kind, SignalKind::Register(_));
+        let registers: BTreeSet<&str> = resets
+            .filter(is_register)
+            .map(|id| module.signal(id).name.as_str())
+            .collect();
+        for name in registers {
+            self.open_block();
+            self.directive("`ifndef SYNTHESIS");
+            self.line(&format!("initial {name} = 1'b1;  // so that the first reset is an edge"));
+            self.directive("`endif");
+            self.close_block();
         }
     }
 
