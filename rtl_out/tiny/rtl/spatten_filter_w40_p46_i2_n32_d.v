@@ -148,8 +148,8 @@ module spatten_filter_w40_p46_i2_n32_d (
   wire last_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i) begin
-    if (enters & !last_ready) begin
+  always @(posedge clk_i or negedge rst_ni) begin
+    if (rst_ni & (enters & !last_ready)) begin
       $display("%m: the end of a line finds no place");
       $stop;
     end

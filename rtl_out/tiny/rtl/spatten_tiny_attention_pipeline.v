@@ -17,6 +17,7 @@
 //   softmax_lanes      2
 //   output_lanes       4
 //   score_lines        32
+//   held_lines         32
 //   exponential_lines  64
 //   weight_lines       16
 //   keys_per_row       32
@@ -60,10 +61,23 @@ module spatten_tiny_attention_pipeline (
   input  wire [5:0]   row_live_i,             // live keys of the row
   input  wire [5:0]   row_values_kept_i,      // V vectors that stay; all where no fewer
   input  wire         row_renormalise_i,      // divide by the sum of the kept exponentials
+  input  wire [1:0]   row_rule_i,             // 0 none, 1 threshold, 2 noise
+  input  wire [27:0]  row_confident_sum_i,    // TS: refined where S is larger
+  input  wire [15:0]  row_noise_limit_i,      // T: not refined where N is no larger
+  input  wire [4:0]   row_noise_shift_i,      // shift of the query's sum of squares, whose clipped result is N
   output wire         out_valid_o,            // a word is offered
   input  wire         out_ready_i,            // it is taken at the clock edge
   output wire [63:0]  out_data_o,             // 4 outputs s16, four fraction bits of V
   output wire         out_last_o,             // last outputs of the row
+  input  wire         lsb_line_valid_i,       // a word is offered
+  output wire         lsb_line_ready_o,       // it is taken at the clock edge
+  input  wire [255:0] lsb_line_data_i,        // line: 64 elements of 4 bits; vectors that are no live keys are
+                                              // undefined
+  input  wire [1:0]   lsb_line_live_i,        // vector k of the line is a live key
+  input  wire         lsb_line_last_i,        // last line of the row
+  output wire         refetch_valid_o,        // a word is offered
+  input  wire         refetch_ready_i,        // it is taken at the clock edge
+  output wire         refetch_data_o,         // the row's LSBs are wanted
   output wire         value_id_valid_o,       // a word is offered
   input  wire         value_id_ready_i,       // it is taken at the clock edge
   output wire [9:0]   value_id_data_o,        // positions in the row, up to 2 of 5 bits, then zeros
@@ -116,8 +130,31 @@ module spatten_tiny_attention_pipeline (
 );
 
   // ---- every stage gets its part of the row descriptor -------------------------
+  wire first_row_fork_in_ready;
+  assign row_ready_o = first_row_fork_in_ready;
+  wire first_row_fork_out0_valid;
+  wire first_row_fork_out0_ready;
+  wire query_row_fifo_in_ready;
+  assign first_row_fork_out0_ready = query_row_fifo_in_ready;
+  wire [6:0] query_row_fifo_out_data;
+  wire query_row_fifo_out_ready;
+  wire query_row_fifo_out_valid;
+  wire first_row_fork_out1_valid;
+  wire first_row_fork_out1_ready;
+  wire refine_row_fifo_in_ready;
+  assign first_row_fork_out1_ready = refine_row_fifo_in_ready;
+  wire [73:0] refine_row_fifo_out_data;
+  wire refine_row_fifo_out_ready;
+  wire refine_row_fifo_out_valid;
+  wire first_row_fork_out2_valid;
+  wire first_row_fork_out2_ready;
+  wire row_ring_in_ready;
+  assign first_row_fork_out2_ready = row_ring_in_ready;
+  wire [65:0] row_ring_out_data;
+  wire row_ring_out_ready;
+  wire row_ring_out_valid;
   wire row_fork_in_ready;
-  assign row_ready_o = row_fork_in_ready;
+  assign row_ring_out_ready = row_fork_in_ready;
   wire row_fork_out0_valid;
   wire row_fork_out0_ready;
   wire scale_fifo_in_ready;
@@ -147,12 +184,61 @@ module spatten_tiny_attention_pipeline (
   wire output_row_fifo_out_ready;
   wire output_row_fifo_out_valid;
 
+  spatten_fork_n3 u_first_row_fork (
+    .clk_i        (clk_i),
+    .rst_ni       (rst_ni),
+    .in_valid_i   (row_valid_i),
+    .in_ready_o   (first_row_fork_in_ready),
+    .out0_valid_o (first_row_fork_out0_valid),
+    .out0_ready_i (first_row_fork_out0_ready),
+    .out1_valid_o (first_row_fork_out1_valid),
+    .out1_ready_i (first_row_fork_out1_ready),
+    .out2_valid_o (first_row_fork_out2_valid),
+    .out2_ready_i (first_row_fork_out2_ready)
+  );
+
+  spatten_fifo_w7_d2 u_query_row_fifo (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (first_row_fork_out0_valid),
+    .in_ready_o  (query_row_fifo_in_ready),
+    .in_data_i   ({row_rule_i, row_noise_shift_i}),
+    .out_valid_o (query_row_fifo_out_valid),
+    .out_ready_i (query_row_fifo_out_ready),
+    .out_data_o  (query_row_fifo_out_data)
+  );
+
+  spatten_fifo_w74_d7 u_refine_row_fifo (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (first_row_fork_out1_valid),
+    .in_ready_o  (refine_row_fifo_in_ready),
+    .in_data_i   ({row_rule_i, row_confident_sum_i, row_noise_limit_i, row_mantissa_i, row_pre_i, row_post_i}),
+    .out_valid_o (refine_row_fifo_out_valid),
+    .out_ready_i (refine_row_fifo_out_ready),
+    .out_data_o  (refine_row_fifo_out_data)
+  );
+
+  spatten_banked_fifo_w66_d4_b4 u_row_ring (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (first_row_fork_out2_valid),
+    .in_ready_o  (row_ring_in_ready),
+    .in_data_i   ({
+                    row_level_i, row_mantissa_i, row_pre_i, row_post_i, row_head_last_i, row_job_last_i,
+                    row_step_mantissa_i, row_step_shift_i, row_live_i, row_values_kept_i, row_renormalise_i
+                  }),
+    .out_valid_o (row_ring_out_valid),
+    .out_ready_i (row_ring_out_ready),
+    .out_data_o  (row_ring_out_data)
+  );
+
   spatten_fifo_w28_d7 u_scale_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out0_valid),
     .in_ready_o  (scale_fifo_in_ready),
-    .in_data_i   ({row_mantissa_i, row_pre_i, row_post_i}),
+    .in_data_i   ({row_ring_out_data[64:49], row_ring_out_data[48:43], row_ring_out_data[42:37]}),
     .out_valid_o (scale_fifo_out_valid),
     .out_ready_i (scale_fifo_out_ready),
     .out_data_o  (scale_fifo_out_data)
@@ -163,7 +249,7 @@ module spatten_tiny_attention_pipeline (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out1_valid),
     .in_ready_o  (prob_row_fifo_in_ready),
-    .in_data_i   (row_level_i),
+    .in_data_i   (row_ring_out_data[65]),
     .out_valid_o (prob_row_fifo_out_valid),
     .out_ready_i (prob_row_fifo_out_ready),
     .out_data_o  (prob_row_fifo_out_data)
@@ -174,7 +260,7 @@ module spatten_tiny_attention_pipeline (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out2_valid),
     .in_ready_o  (probability_row_fifo_in_ready),
-    .in_data_i   (row_job_last_i),
+    .in_data_i   (row_ring_out_data[35]),
     .out_valid_o (probability_row_fifo_out_valid),
     .out_ready_i (probability_row_fifo_out_ready),
     .out_data_o  (probability_row_fifo_out_data)
@@ -185,7 +271,10 @@ module spatten_tiny_attention_pipeline (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out3_valid),
     .in_ready_o  (output_row_fifo_in_ready),
-    .in_data_i   ({row_head_last_i, row_job_last_i, row_step_mantissa_i, row_step_shift_i}),
+    .in_data_i   ({
+                    row_ring_out_data[36], row_ring_out_data[35], row_ring_out_data[34:19],
+                    row_ring_out_data[18:13]
+                  }),
     .out_valid_o (output_row_fifo_out_valid),
     .out_ready_i (output_row_fifo_out_ready),
     .out_data_o  (output_row_fifo_out_data)
@@ -193,47 +282,196 @@ module spatten_tiny_attention_pipeline (
 
   // ---- scores ------------------------------------------------------------------
   wire score_free;  // a place in the score ring is free again
+  wire query_join_in0_ready;
+  assign query_ready_o = query_join_in0_ready;
+  wire query_join_in1_ready;
+  assign query_row_fifo_out_ready = query_join_in1_ready;
+  wire query_join_out_valid;
+  wire query_join_out_ready;
+  wire query_fork_in_ready;
+  assign query_join_out_ready = query_fork_in_ready;
+  wire query_fork_out0_valid;
+  wire query_fork_out0_ready;
   wire query_key_row_ready;
-  assign query_ready_o = query_key_row_ready;
+  assign query_fork_out0_ready = query_key_row_ready;
   wire query_key_line_ready;
   assign key_line_ready_o = query_key_line_ready;
+  wire query_key_lsb_line_ready;
+  assign lsb_line_ready_o = query_key_lsb_line_ready;
+  wire query_fork_out1_valid;
+  wire query_fork_out1_ready;
+  wire query_noise_query_ready;
+  assign query_fork_out1_ready = query_noise_query_ready;
+
+  spatten_join_n2 u_query_join (
+    .in0_valid_i (query_valid_i),
+    .in0_ready_o (query_join_in0_ready),
+    .in1_valid_i (query_row_fifo_out_valid),
+    .in1_ready_o (query_join_in1_ready),
+    .out_valid_o (query_join_out_valid),
+    .out_ready_i (query_join_out_ready)
+  );
+
+  spatten_fork_n2 u_query_fork (
+    .clk_i        (clk_i),
+    .rst_ni       (rst_ni),
+    .in_valid_i   (query_join_out_valid),
+    .in_ready_o   (query_fork_in_ready),
+    .out0_valid_o (query_fork_out0_valid),
+    .out0_ready_i (query_fork_out0_ready),
+    .out1_valid_o (query_fork_out1_valid),
+    .out1_ready_i (query_fork_out1_ready)
+  );
+
+  // ---- rows with a rule wait for their verdict, and are refined ----------------
   wire query_key_score_valid;
   wire [65:0] query_key_score_data;
   wire [1:0] query_key_score_live;
   wire query_key_score_last;
   wire query_key_score_ready;
+  wire refine_first_score_ready;
+  assign query_key_score_ready = refine_first_score_ready;
   wire query_key_maximum_valid;
   wire [32:0] query_key_maximum_data;
   wire query_key_maximum_ready;
+  wire refine_first_maximum_ready;
+  assign query_key_maximum_ready = refine_first_maximum_ready;
+  wire query_key_lsb_valid;
+  wire [43:0] query_key_lsb_data;
+  wire query_key_lsb_last;
+  wire query_key_lsb_ready;
+  wire refine_lsb_ready;
+  assign query_key_lsb_ready = refine_lsb_ready;
+  wire refine_row_ready;
+  assign refine_row_fifo_out_ready = refine_row_ready;
+  wire query_noise_noise_valid;
+  wire [15:0] query_noise_noise_data;
+  wire query_noise_noise_ready;
+  wire refine_noise_ready;
+  assign query_noise_noise_ready = refine_noise_ready;
+  wire refine_verdict_valid;
+  wire refine_verdict_data;
+  wire refine_verdict_ready;
+  wire query_key_verdict_ready;
+  assign refine_verdict_ready = query_key_verdict_ready;
+  wire refine_first_free;
+  wire refine_lsb_free;
+  wire refine_refetch_valid;
+  wire refine_refetch_data;
+  wire refine_refetch_ready;
+  assign refetch_valid_o = refine_refetch_valid;
+  assign refetch_data_o = refine_refetch_data;
+  assign refine_refetch_ready = refetch_ready_i;
+  wire refine_score_valid;
+  wire [65:0] refine_score_data;
+  wire [1:0] refine_score_live;
+  wire refine_score_last;
+  wire refine_score_ready;
+  wire refine_maximum_valid;
+  wire [32:0] refine_maximum_data;
+  wire refine_maximum_ready;
 
-  spatten_query_key_m64_d32_64_q12_k12_l2_s32 u_query_key (
-    .clk_i           (clk_i),
-    .rst_ni          (rst_ni),
-    .row_valid_i     (query_valid_i),
-    .row_ready_o     (query_key_row_ready),
-    .row_query_i     (query_query_i),
-    .row_level_i     (query_level_i),
-    .line_valid_i    (key_line_valid_i),
-    .line_ready_o    (query_key_line_ready),
-    .line_data_i     (key_line_data_i),
-    .line_live_i     (key_line_live_i),
-    .line_last_i     (key_line_last_i),
-    .score_valid_o   (query_key_score_valid),
-    .score_ready_i   (query_key_score_ready),
-    .score_data_o    (query_key_score_data),
-    .score_live_o    (query_key_score_live),
-    .score_last_o    (query_key_score_last),
-    .maximum_valid_o (query_key_maximum_valid),
-    .maximum_ready_i (query_key_maximum_ready),
-    .maximum_data_o  (query_key_maximum_data),
-    .score_free_i    (score_free)
+  spatten_query_key_m64_d32_64_q12_k12_l2_s32_h4 u_query_key (
+    .clk_i             (clk_i),
+    .rst_ni            (rst_ni),
+    .row_valid_i       (query_fork_out0_valid),
+    .row_ready_o       (query_key_row_ready),
+    .row_query_i       (query_query_i),
+    .row_level_i       (query_level_i),
+    .row_progressive_i (|query_row_fifo_out_data[6:5]),
+    .line_valid_i      (key_line_valid_i),
+    .line_ready_o      (query_key_line_ready),
+    .line_data_i       (key_line_data_i),
+    .line_live_i       (key_line_live_i),
+    .line_last_i       (key_line_last_i),
+    .score_valid_o     (query_key_score_valid),
+    .score_ready_i     (query_key_score_ready),
+    .score_data_o      (query_key_score_data),
+    .score_live_o      (query_key_score_live),
+    .score_last_o      (query_key_score_last),
+    .maximum_valid_o   (query_key_maximum_valid),
+    .maximum_ready_i   (query_key_maximum_ready),
+    .maximum_data_o    (query_key_maximum_data),
+    .score_free_i      (refine_first_free),
+    .lsb_line_valid_i  (lsb_line_valid_i),
+    .lsb_line_ready_o  (query_key_lsb_line_ready),
+    .lsb_line_data_i   (lsb_line_data_i),
+    .lsb_line_live_i   (lsb_line_live_i),
+    .lsb_line_last_i   (lsb_line_last_i),
+    .verdict_valid_i   (refine_verdict_valid),
+    .verdict_ready_o   (query_key_verdict_ready),
+    .verdict_data_i    (refine_verdict_data),
+    .lsb_free_i        (refine_lsb_free),
+    .lsb_valid_o       (query_key_lsb_valid),
+    .lsb_ready_i       (query_key_lsb_ready),
+    .lsb_data_o        (query_key_lsb_data),
+    .lsb_last_o        (query_key_lsb_last)
+  );
+
+  spatten_query_noise_m64_d32_64_q12_r4 u_query_noise (
+    .clk_i          (clk_i),
+    .rst_ni         (rst_ni),
+    .query_valid_i  (query_fork_out1_valid),
+    .query_ready_o  (query_noise_query_ready),
+    .query_query_i  (query_query_i),
+    .query_level_i  (query_level_i),
+    .query_wanted_i (query_row_fifo_out_data[6]),
+    .query_shift_i  (query_row_fifo_out_data[4:0]),
+    .noise_valid_o  (query_noise_noise_valid),
+    .noise_ready_i  (query_noise_noise_ready),
+    .noise_data_o   (query_noise_noise_data)
+  );
+
+  spatten_refine_s33_l2_n32_32_20_r4_p32 u_refine (
+    .clk_i                 (clk_i),
+    .rst_ni                (rst_ni),
+    .first_score_valid_i   (query_key_score_valid),
+    .first_score_ready_o   (refine_first_score_ready),
+    .first_score_data_i    (query_key_score_data),
+    .first_score_live_i    (query_key_score_live),
+    .first_score_last_i    (query_key_score_last),
+    .first_maximum_valid_i (query_key_maximum_valid),
+    .first_maximum_ready_o (refine_first_maximum_ready),
+    .first_maximum_data_i  (query_key_maximum_data),
+    .row_valid_i           (refine_row_fifo_out_valid),
+    .row_ready_o           (refine_row_ready),
+    .row_rule_i            (refine_row_fifo_out_data[73:72]),
+    .row_confident_sum_i   (refine_row_fifo_out_data[71:44]),
+    .row_noise_limit_i     (refine_row_fifo_out_data[43:28]),
+    .row_mantissa_i        (refine_row_fifo_out_data[27:12]),
+    .row_pre_i             (refine_row_fifo_out_data[11:6]),
+    .row_post_i            (refine_row_fifo_out_data[5:0]),
+    .noise_valid_i         (query_noise_noise_valid),
+    .noise_ready_o         (refine_noise_ready),
+    .noise_data_i          (query_noise_noise_data),
+    .lsb_valid_i           (query_key_lsb_valid),
+    .lsb_ready_o           (refine_lsb_ready),
+    .lsb_data_i            (query_key_lsb_data),
+    .lsb_last_i            (query_key_lsb_last),
+    .verdict_valid_o       (refine_verdict_valid),
+    .verdict_ready_i       (refine_verdict_ready),
+    .verdict_data_o        (refine_verdict_data),
+    .refetch_valid_o       (refine_refetch_valid),
+    .refetch_ready_i       (refine_refetch_ready),
+    .refetch_data_o        (refine_refetch_data),
+    .first_free_o          (refine_first_free),
+    .lsb_free_o            (refine_lsb_free),
+    .score_valid_o         (refine_score_valid),
+    .score_ready_i         (refine_score_ready),
+    .score_data_o          (refine_score_data),
+    .score_live_o          (refine_score_live),
+    .score_last_o          (refine_score_last),
+    .maximum_valid_o       (refine_maximum_valid),
+    .maximum_ready_i       (refine_maximum_ready),
+    .maximum_data_o        (refine_maximum_data),
+    .score_free_i          (score_free)
   );
 
   // ---- weights -----------------------------------------------------------------
   wire softmax_score_ready;
-  assign query_key_score_ready = softmax_score_ready;
+  assign refine_score_ready = softmax_score_ready;
   wire softmax_maximum_ready;
-  assign query_key_maximum_ready = softmax_maximum_ready;
+  assign refine_maximum_ready = softmax_maximum_ready;
   wire softmax_scale_ready;
   assign scale_fifo_out_ready = softmax_scale_ready;
   wire row_fork_out4_valid;
@@ -268,7 +506,7 @@ module spatten_tiny_attention_pipeline (
   spatten_fork_n5 u_row_fork (
     .clk_i        (clk_i),
     .rst_ni       (rst_ni),
-    .in_valid_i   (row_valid_i),
+    .in_valid_i   (row_ring_out_valid),
     .in_ready_o   (row_fork_in_ready),
     .out0_valid_o (row_fork_out0_valid),
     .out0_ready_i (row_fork_out0_ready),
@@ -287,7 +525,7 @@ module spatten_tiny_attention_pipeline (
     .rst_ni      (rst_ni),
     .in_valid_i  (row_fork_out4_valid),
     .in_ready_o  (pruning_fifo_in_ready),
-    .in_data_i   ({row_live_i, row_values_kept_i, row_renormalise_i}),
+    .in_data_i   ({row_ring_out_data[12:7], row_ring_out_data[6:1], row_ring_out_data[0]}),
     .out_valid_o (pruning_fifo_out_valid),
     .out_ready_i (pruning_fifo_out_ready),
     .out_data_o  (pruning_fifo_out_data)
@@ -408,14 +646,14 @@ module spatten_tiny_attention_pipeline (
   spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32 u_softmax (
     .clk_i                 (clk_i),
     .rst_ni                (rst_ni),
-    .score_valid_i         (query_key_score_valid),
+    .score_valid_i         (refine_score_valid),
     .score_ready_o         (softmax_score_ready),
-    .score_data_i          (query_key_score_data),
-    .score_live_i          (query_key_score_live),
-    .score_last_i          (query_key_score_last),
-    .maximum_valid_i       (query_key_maximum_valid),
+    .score_data_i          (refine_score_data),
+    .score_live_i          (refine_score_live),
+    .score_last_i          (refine_score_last),
+    .maximum_valid_i       (refine_maximum_valid),
     .maximum_ready_o       (softmax_maximum_ready),
-    .maximum_data_i        (query_key_maximum_data),
+    .maximum_data_i        (refine_maximum_data),
     .scale_valid_i         (scale_fifo_out_valid),
     .scale_ready_o         (softmax_scale_ready),
     .scale_mantissa_i      (scale_fifo_out_data[27:12]),
