@@ -101,15 +101,20 @@ fn arithmetic_cells(config: &Config, blocks: &mut Vec<Box<dyn Block>>) {
     blocks.push(Box::new(Reciprocal));
 }
 
-/// The multipliers of `query_key`, of the exponential unit, of `prob_value` and of its output scaling.
+/// The multipliers of `query_key`, of the exponential unit, of `prob_value` and of its output scaling, of the noise of
+/// queries and of its rule.
 pub fn multipliers(config: &Config) -> Vec<Multiplier> {
     let core = AttentionCore::new(config);
-    vec![
+    let mut multipliers = vec![
         core.query_key().element().multiplier(),
         core.softmax().exponential_pass().exponent().multiplier(),
         core.prob_value().column().multiplier(),
         core.prob_value().scale().multiplier(),
-    ]
+    ];
+    if let Some(noise) = core.query_noise() {
+        multipliers.extend([noise.multiplier(), Judge.multiplier()]);
+    }
+    multipliers
 }
 
 /// The trees of `query_key` (of an element, of the elements' sums), of the row sums and of `prob_value` (of a column, of
@@ -125,9 +130,13 @@ pub fn adder_trees(config: &Config) -> Vec<AdderTree> {
     ]
 }
 
-/// The tree that finds a row's maximum.
+/// The trees that find a row's maximum: of its dot products, and of its final scores.
 pub fn max_trees(config: &Config) -> Vec<MaxTree> {
-    vec![AttentionCore::new(config).query_key().max_tree()]
+    let core = AttentionCore::new(config);
+    let refined = core.refine().map(|refine| refine.max_tree());
+    let mut trees = vec![core.query_key().max_tree()];
+    trees.extend(refined);
+    trees
 }
 
 /// Counts of the live lanes of a score line, with and without registers.

@@ -135,7 +135,8 @@ fn random_row(block: &QueryNoise, random: &mut ChaCha8Rng) -> Row {
 fn traffic(block: &QueryNoise, rows: &[Row]) -> Traffic {
     let word = |row: &Row| {
         let mut word = row.query.clone();
-        word.resize(block.shape.max_dim(), 0);
+        // What lies beyond d must not matter.
+        word.resize(block.shape.max_dim(), 1);
         word.extend([
             row.level as i64,
             i64::from(row.wanted),

@@ -145,9 +145,10 @@ fn widths_of_signed_comparisons(preset: &str) -> BTreeSet<usize> {
 fn verilator_compares_signed_words_at_their_full_width() {
     for preset in ["tiny", "odd", "eighth"] {
         let config = Config::load(preset, &[]).unwrap();
-        let dot_bits = AttentionCore::new(&config).formats.dot_bits();
-        // Only dot products are compared: for the maximum.
+        let formats = AttentionCore::new(&config).formats;
+        // Only dot products and final scores are compared: for the maximum.
+        let compared = BTreeSet::from([formats.dot_bits(), formats.score_bits()]);
         let widths = widths_of_signed_comparisons(preset);
-        assert_eq!(widths, BTreeSet::from([dot_bits]), "{preset}");
+        assert_eq!(widths, compared, "{preset}");
     }
 }

@@ -14,6 +14,7 @@ mod importance_faults;
 mod importance_snapshots;
 mod layers;
 mod pipeline_faults;
+mod refine_faults;
 mod rust_hdl_adapter;
 mod rust_hdl_printer;
 mod score_faults;

@@ -6,6 +6,7 @@ use spatten::accelerator::importance::Probability;
 use spatten::accelerator::kv_buffer::{LineBuffer, LineRing};
 use spatten::accelerator::prob_value::{OutputScale, ProbValue, ProbValueColumn, ProbValueElement};
 use spatten::accelerator::query_key::{QueryKey, QueryKeyElement};
+use spatten::accelerator::refine::Judge;
 use spatten::accelerator::shape::ArrayShape;
 use spatten::accelerator::softmax::{Exponent, RowSum, Softmax, ValueIds, ValueRanking, Weights};
 use spatten::accelerator::top::AttentionCore;
@@ -30,6 +31,7 @@ use spatten::cells::sram::{SinglePortSram, Sram};
 use spatten::cells::zero_eliminator::ZeroEliminator;
 use spatten::hdl::{Block, Ty, elaborate, verilog};
 use spatten::numerics::Formats;
+use spatten::testbenches;
 
 /// Compares the text of `block` alone (not of its children) with the snapshot `name`.
 pub(super) fn holds(name: &str, block: &dyn Block) {
@@ -376,4 +378,31 @@ fn attention_core() {
     holds("attention_pipeline", &small_pipeline());
     holds("attention_core", &small_core());
     holds("attention_core_pruning", &small_pruning_core());
+}
+
+#[test]
+fn refine() {
+    let [_, query_noise, _] = testbenches::query_noise::corners();
+    holds("query_noise", &query_noise);
+    holds("judge", &Judge);
+    let [_, refine] = testbenches::refine::corners();
+    holds("refine", &refine);
+    let [_, _, query_key, _] = testbenches::query_key::corners();
+    holds("query_key_element_refining", &query_key.element());
+    holds("query_key_refining", &query_key);
+    let pipeline = AttentionPipeline {
+        formats: Formats {
+            max_head_dim: 8,
+            ..query_key.formats
+        },
+        held_lines: 5,
+        ..small_pipeline()
+    };
+    holds("attention_pipeline_refining", &pipeline);
+    let core = AttentionCore {
+        pipeline,
+        key_lsb_lines: 4,
+        ..small_core()
+    };
+    holds("attention_core_refining", &core);
 }

@@ -30,8 +30,8 @@ pub struct QueryNoise {
 impl QueryNoise {
     /// Elements squared per cycle: a row of 32 keys has enough cycles.
     pub fn squarers(&self) -> usize {
-        let most = (self.shape.multipliers / 32).clamp(1, self.shape.min_dim());
-        1 << most.ilog2()
+        let wanted = (self.shape.multipliers / 32).next_power_of_two();
+        wanted.min(self.shape.min_dim())
     }
 
     /// Cycles that a query of a level stands at the input.
@@ -39,7 +39,7 @@ impl QueryNoise {
         (self.shape.min_dim() << level) / self.squarers()
     }
 
-    fn multiplier(&self) -> Multiplier {
+    pub(crate) fn multiplier(&self) -> Multiplier {
         Multiplier {
             a_bits: self.query_bits,
             b: Ty::signed(self.query_bits),

@@ -77,7 +77,7 @@ impl Refine {
         RowSum { lanes: self.lanes }
     }
 
-    fn max_tree(&self) -> MaxTree {
+    pub(crate) fn max_tree(&self) -> MaxTree {
         MaxTree {
             lanes: self.lanes,
             width: self.formats.score_bits(),
