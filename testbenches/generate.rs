@@ -79,7 +79,7 @@ fn everything_lands_in_rtl_out_under_the_configurations_name() {
         .keys()
         .filter(|path| !path.starts_with("rtl"))
         .collect();
-    let (list, constraints) = (format!("{top}.f"), format!("{top}.sdc"));
+    let [list, header, constraints] = ["f", "h", "sdc"].map(|end| format!("{top}.{end}"));
     assert_eq!(
         others,
         [
@@ -87,12 +87,14 @@ fn everything_lands_in_rtl_out_under_the_configurations_name() {
             "manifest.json",
             "memories.json",
             &list,
+            &header,
             &constraints
         ]
         .map(Path::new)
     );
     for name in [
         &list,
+        &header,
         &constraints,
         "rtl_out/tiny",
         "memories.json",
@@ -219,7 +221,7 @@ fn json_tells_the_folder_the_top_and_every_file() {
     let written: Vec<PathBuf> = tree(&place.path().join("out")).into_keys().collect();
     assert_eq!(files, written);
     assert_eq!(
-        json["modules"].as_u64().unwrap() as usize + 5,
+        json["modules"].as_u64().unwrap() as usize + 6,
         written.len()
     );
 }

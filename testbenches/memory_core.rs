@@ -1,5 +1,7 @@
 //! Testbench of the memory core: random layers from memory to memory.
 
+use std::fmt;
+
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
@@ -184,7 +186,10 @@ impl Case {
         let whole = (&self.whole, &self.formats);
         let parts = (&self.operands, &self.live);
         let result = engine.attend_live(whole, parts, &job, &mut |_| ());
-        let result = result.map_err(bench_error)?;
+        let result = result.map_err(|error| match bench_error(error) {
+            BenchError::Mismatch(what) => BenchError::Mismatch(format!("{what}; {self}")),
+            other => other,
+        })?;
 
         let mut refetched = Vec::new();
         for (head, outputs) in result.outputs.iter().enumerate() {
@@ -227,6 +232,29 @@ impl Case {
             )
         })?;
         Ok((self.operands.queries.len() * self.operands.live_keys.len()) as u64)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operands = &self.operands;
+        let keep: Vec<usize> = operands
+            .value_pruning
+            .iter()
+            .map(|pruning| pruning.keep)
+            .collect();
+        write!(
+            f,
+            "d {}, K {} and V {} bits, heads {:?} over KV heads {:?}, tokens {:?}, live keys {:?}, values kept {keep:?}, rules {:?}",
+            self.whole.keys[0][0].len(),
+            self.formats.key_bits,
+            self.formats.value_bits,
+            self.live.heads,
+            operands.kv_heads,
+            self.live.tokens,
+            operands.live_keys,
+            operands.rules,
+        )
     }
 }
 

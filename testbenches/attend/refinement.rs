@@ -155,14 +155,8 @@ fn what_cannot_be_refetched_is_refused() {
             "--key-bits 8+4 --set buffers.key_lsb_lines=0",
             ["buffers.key_lsb_lines", "tiny"],
         ),
-        ("--key-bits 8+4 --engine rtl", ["engine rtl", "golden"]),
     ] {
-        let engine = if arguments.contains("--engine") {
-            ""
-        } else {
-            "--engine golden"
-        };
-        let command = format!("{arguments} {engine}");
+        let command = format!("{arguments} --engine golden");
         let output = folder.attend(&command).output().unwrap();
         assert_refused(&output, 2, &words);
     }

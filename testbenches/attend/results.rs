@@ -33,7 +33,7 @@ pub(super) fn run(config: &str, tensors: &Path, engine: &str, arguments: &str) -
 #[track_caller]
 pub(super) fn assert_rtl_equals_golden(config: &str, tensors: &Path, arguments: &str) {
     let (rtl_bytes, mut rtl) = run(config, tensors, "rtl", arguments);
-    let (golden_bytes, mut golden) = run(config, tensors, "golden", arguments);
+    let (golden_bytes, golden) = run(config, tensors, "golden", arguments);
     assert!(
         rtl_bytes == golden_bytes,
         "{config} {} {arguments}",
@@ -47,11 +47,6 @@ pub(super) fn assert_rtl_equals_golden(config: &str, tensors: &Path, arguments: 
         layer["cycles"] = Value::Null;
     }
     assert_eq!(rtl["cycles"], cycles);
-    for layer in golden["layers"].as_array_mut().unwrap() {
-        for figure in ["dram_read_bytes", "dram_write_bytes"] {
-            layer[figure] = Value::Null;
-        }
-    }
     rtl["cycles"] = Value::Null;
     rtl["engine"] = json!("golden");
     assert_eq!(rtl, golden, "{config} {}", tensors.display());
@@ -249,7 +244,7 @@ fn json_has_the_documented_keys_and_null_for_figures_that_do_not_exist() {
             }
             for figure in ["dram_read_bytes", "dram_write_bytes"] {
                 let figure = layer.get(figure).unwrap();
-                assert_eq!(figure.is_u64(), engine == "golden", "{figure}");
+                assert_eq!(figure.is_u64(), engine != "float", "{figure}");
             }
             assert_eq!(layer["rows"], 6 * 5);
             assert_eq!(layer["kept_tokens"], json!([0, 1, 2, 3, 4, 5, 6, 7, 8]));

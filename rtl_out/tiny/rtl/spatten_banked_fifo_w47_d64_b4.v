@@ -179,8 +179,8 @@ module spatten_banked_fifo_w47_d64_b4 (
   reg [2:0] filled_q;  // places with a word
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (arrives & (filled_q == 3'd4))) begin
+  always @(posedge clk_i) begin
+    if (arrives & (filled_q == 3'd4)) begin
       $display("%m: a word read finds no place");
       $stop;
     end

@@ -149,8 +149,8 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
   wire ring_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (e_valid_q[13] & !ring_ready)) begin
+  always @(posedge clk_i) begin
+    if (e_valid_q[13] & !ring_ready) begin
       $display("%m: an exponential line found no place");
       $stop;
     end
@@ -195,8 +195,8 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
   wire ranked_ring_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (ranked_valid_q[14] & !ranked_ring_ready)) begin
+  always @(posedge clk_i) begin
+    if (ranked_valid_q[14] & !ranked_ring_ready) begin
       $display("%m: a ranked line found no place");
       $stop;
     end
@@ -244,8 +244,8 @@ module spatten_exponential_pass_s33_l2_n64_r4_v (
   wire row_place;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_reciprocal_valid & !row_place)) begin
+  always @(posedge clk_i) begin
+    if (row_reciprocal_valid & !row_place) begin
       $display("%m: a reciprocal found no place");
       $stop;
     end

@@ -116,10 +116,12 @@ module spatten_filter_w40_p46_i2_n32_d (
   // ---- third stage: of the keys equal to the k-th largest the first stay -------
   wire [1:0] first_equals_stays;
   wire [1:0] keep = over_q | pinned_q | first_equals_stays;
-  reg kept_valid_q;
-  reg [1:0] keep_q;
-  reg [91:0] kept_payload_q;
-  reg kept_last_q;
+  reg [1:0] live_q;
+  wire kept_in_ready;
+  assign room = kept_in_ready;
+  wire [96:0] kept_out_data;
+  wire kept_out_ready;
+  wire kept_out_valid;
 
   spatten_first_equals_i2_n32 u_first_equals (
     .clk_i        (clk_i),
@@ -130,26 +132,33 @@ module spatten_filter_w40_p46_i2_n32_d (
     .stays_o      (first_equals_stays)
   );
 
+  spatten_spill_register_w97 u_kept (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (decided),
+    .in_ready_o  (kept_in_ready),
+    .in_data_i   ({payload_q, keep, live_q, last_q}),
+    .out_valid_o (kept_out_valid),
+    .out_ready_i (kept_out_ready),
+    .out_data_o  (kept_out_data)
+  );
+
   always @(posedge clk_i) begin
-    if (moves) begin
-      keep_q <= keep;
-      kept_payload_q <= payload_q;
-      kept_last_q <= last_q;
-    end
+    if (judge) live_q <= line_ranked_i | line_pinned_i;
   end
 
   // ---- packed ------------------------------------------------------------------
   wire dropped_room;
-  wire goes_on = kept_valid_q & dropped_room;
+  wire goes_on = kept_out_valid & dropped_room;
   wire zero_eliminator_in_ready;
   wire packed_ready = zero_eliminator_in_ready;
   wire enters = goes_on & packed_ready;
-  assign room = !kept_valid_q | enters;
+  assign kept_out_ready = enters;
   wire last_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (enters & !last_ready)) begin
+  always @(posedge clk_i) begin
+    if (enters & !last_ready) begin
       $display("%m: the end of a line finds no place");
       $stop;
     end
@@ -176,8 +185,8 @@ module spatten_filter_w40_p46_i2_n32_d (
     .rst_ni      (rst_ni),
     .in_valid_i  (goes_on),
     .in_ready_o  (zero_eliminator_in_ready),
-    .in_data_i   (kept_payload_q),
-    .in_keep_i   (keep_q),
+    .in_data_i   (kept_out_data[96:5]),
+    .in_keep_i   (kept_out_data[4:3]),
     .out_valid_o (zero_eliminator_out_valid),
     .out_ready_i (out_ready_i),
     .out_data_o  (zero_eliminator_out_data),
@@ -189,24 +198,14 @@ module spatten_filter_w40_p46_i2_n32_d (
     .rst_ni      (rst_ni),
     .in_valid_i  (enters),
     .in_ready_o  (lasts_in_ready),
-    .in_data_i   (kept_last_q),
+    .in_data_i   (kept_out_data[0]),
     .out_valid_o (lasts_out_valid),
     .out_ready_i (lasts_out_ready),
     .out_data_o  (lasts_out_data)
   );
 
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      kept_valid_q <= 1'b0;
-    end else begin
-      if (room) kept_valid_q <= moves;
-    end
-  end
-
   // ---- those that do not stay --------------------------------------------------
-  reg [1:0] live_q;
-  reg [1:0] kept_live_q;
-  wire [1:0] dropped = kept_live_q & ~keep_q;
+  wire [1:0] dropped = kept_out_data[2:1] & ~kept_out_data[4:3];
   wire dropped_fifo_in_ready;
   assign dropped_room = dropped_fifo_in_ready;
   wire [94:0] dropped_fifo_out_data;
@@ -221,17 +220,12 @@ module spatten_filter_w40_p46_i2_n32_d (
   spatten_fifo_w95_d2 u_dropped_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
-    .in_valid_i  (enters & ((|dropped) | kept_last_q)),
+    .in_valid_i  (enters & ((|dropped) | kept_out_data[0])),
     .in_ready_o  (dropped_fifo_in_ready),
-    .in_data_i   ({kept_payload_q, dropped, kept_last_q}),
+    .in_data_i   ({kept_out_data[96:5], dropped, kept_out_data[0]}),
     .out_valid_o (dropped_fifo_out_valid),
     .out_ready_i (dropped_fifo_out_ready),
     .out_data_o  (dropped_fifo_out_data)
   );
-
-  always @(posedge clk_i) begin
-    if (judge) live_q <= line_ranked_i | line_pinned_i;
-    if (moves) kept_live_q <= live_q;
-  end
 
 endmodule

@@ -41,8 +41,8 @@ module spatten_home_w36_l2_n32 (
   assign done = !(|rest);
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (read_i & (|left_q))) begin
+  always @(posedge clk_i) begin
+    if (read_i & (|left_q)) begin
       $display("%m: scores are read while others are stored");
       $stop;
     end

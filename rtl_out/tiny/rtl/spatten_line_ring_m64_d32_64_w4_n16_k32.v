@@ -181,8 +181,8 @@ module spatten_line_ring_m64_d32_64_w4_n16_k32 (
   reg last_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_valid_i & row_release_i & ((row_keys_i < row_live_i) | !(|row_keys_i)))) begin
+  always @(posedge clk_i) begin
+    if (row_valid_i & row_release_i & ((row_keys_i < row_live_i) | !(|row_keys_i))) begin
       $display("%m: a head has no key, or fewer than live ones");
       $stop;
     end

@@ -172,8 +172,8 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire done = step & at_end;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (hold_q[4] & drain_q & !done)) begin
+  always @(posedge clk_i) begin
+    if (hold_q[4] & drain_q & !done) begin
       $display("%m: a row was finished while another drained");
       $stop;
     end
@@ -260,8 +260,8 @@ module spatten_prob_value_m64_d32_64_v12_l2_o4 (
   wire output_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (output_valid_q[8] & !output_ready)) begin
+  always @(posedge clk_i) begin
+    if (output_valid_q[8] & !output_ready) begin
       $display("%m: outputs found no place");
       $stop;
     end

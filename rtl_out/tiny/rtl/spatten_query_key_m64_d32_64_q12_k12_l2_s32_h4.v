@@ -264,8 +264,8 @@ module spatten_query_key_m64_d32_64_q12_k12_l2_s32_h4 (
   reg group_valid_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (dots_valid_q[8] & group_valid_q & !group_taken)) begin
+  always @(posedge clk_i) begin
+    if (dots_valid_q[8] & group_valid_q & !group_taken) begin
       $display("%m: a group found no place");
       $stop;
     end
@@ -328,8 +328,8 @@ module spatten_query_key_m64_d32_64_q12_k12_l2_s32_h4 (
   wire lsb_valid = packer_out_valid & line_refines_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (lsb_valid & !lsb_ready_i)) begin
+  always @(posedge clk_i) begin
+    if (lsb_valid & !lsb_ready_i) begin
       $display("%m: LSB dot products found no place");
       $stop;
     end
@@ -342,8 +342,8 @@ module spatten_query_key_m64_d32_64_q12_k12_l2_s32_h4 (
   wire score_valid = packer_out_valid & !line_refines_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (score_valid & !score_ready_i)) begin
+  always @(posedge clk_i) begin
+    if (score_valid & !score_ready_i) begin
       $display("%m: a score line found no place");
       $stop;
     end
@@ -377,8 +377,8 @@ module spatten_query_key_m64_d32_64_q12_k12_l2_s32_h4 (
   wire row_max_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_done & !row_max_ready)) begin
+  always @(posedge clk_i) begin
+    if (row_done & !row_max_ready) begin
       $display("%m: a maximum found no place");
       $stop;
     end

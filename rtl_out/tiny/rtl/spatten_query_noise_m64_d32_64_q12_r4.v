@@ -187,8 +187,8 @@ module spatten_query_noise_m64_d32_64_q12_r4 (
   wire place;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (noise_valid_q & !place)) begin
+  always @(posedge clk_i) begin
+    if (noise_valid_q & !place) begin
       $display("%m: a noise found no place");
       $stop;
     end

@@ -193,8 +193,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   wire sum_place;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_sum_valid & !sum_place)) begin
+  always @(posedge clk_i) begin
+    if (row_sum_valid & !sum_place) begin
       $display("%m: a sum found no place");
       $stop;
     end
@@ -210,8 +210,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   wire limits_place;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (judged_end & !limits_place)) begin
+  always @(posedge clk_i) begin
+    if (judged_end & !limits_place) begin
       $display("%m: a rule found no place");
       $stop;
     end
@@ -267,8 +267,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   wire judge_valid;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (judge_valid & !verdict_place)) begin
+  always @(posedge clk_i) begin
+    if (judge_valid & !verdict_place) begin
       $display("%m: a verdict found no place");
       $stop;
     end
@@ -421,8 +421,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   assign lsb_ring_out_ready = leave & refined;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (leave & refined & (lsb_ring_out_data[0] != held_ring_out_data[1]))) begin
+  always @(posedge clk_i) begin
+    if (leave & refined & (lsb_ring_out_data[0] != held_ring_out_data[1])) begin
       $display("%m: LSB dot products of another row, or another number of them");
       $stop;
     end
@@ -499,8 +499,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   assign score_last_o = final_last_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (final_valid_q & !score_ready_i)) begin
+  always @(posedge clk_i) begin
+    if (final_valid_q & !score_ready_i) begin
       $display("%m: a score line found no place");
       $stop;
     end
@@ -537,8 +537,8 @@ module spatten_refine_s33_l2_n32_32_20_r4_p32 (
   wire row_max_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_done & !row_max_ready)) begin
+  always @(posedge clk_i) begin
+    if (row_done & !row_max_ready) begin
       $display("%m: a maximum found no place");
       $stop;
     end

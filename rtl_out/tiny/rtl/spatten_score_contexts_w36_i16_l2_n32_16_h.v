@@ -82,8 +82,8 @@ module spatten_score_contexts_w36_i16_l2_n32_16_h (
   wire pin_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_zero_i & !pin_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_zero_i & !pin_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -98,8 +98,8 @@ module spatten_score_contexts_w36_i16_l2_n32_16_h (
   wire increment_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_add_i & !increment_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_add_i & !increment_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -114,8 +114,8 @@ module spatten_score_contexts_w36_i16_l2_n32_16_h (
   wire kept_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_select_i & !kept_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_select_i & !kept_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -130,8 +130,8 @@ module spatten_score_contexts_w36_i16_l2_n32_16_h (
   wire line_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & read & !line_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & read & !line_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -214,8 +214,8 @@ module spatten_score_contexts_w36_i16_l2_n32_16_h (
   wire dropped_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_select_i & !dropped_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_select_i & !dropped_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end

@@ -73,8 +73,8 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
   wire pin_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_zero_i & !pin_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_zero_i & !pin_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -89,8 +89,8 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
   wire increment_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_add_i & !increment_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_add_i & !increment_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -105,8 +105,8 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
   wire kept_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & job_select_i & !kept_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & job_select_i & !kept_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end
@@ -121,8 +121,8 @@ module spatten_score_contexts_w40_i40_l2_n16_8 (
   wire line_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (accept & read & !line_room)) begin
+  always @(posedge clk_i) begin
+    if (accept & read & !line_room) begin
       $display("%m: a job has no place: a context holds two");
       $stop;
     end

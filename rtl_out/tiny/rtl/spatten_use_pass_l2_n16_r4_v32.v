@@ -89,8 +89,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   reg [4:0] k_q;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (valid_q & (|{(|e_q[43:22]) & !live_q[1], (|e_q[21:0]) & !live_q[0]}))) begin
+  always @(posedge clk_i) begin
+    if (valid_q & (|{(|e_q[43:22]) & !live_q[1], (|e_q[21:0]) & !live_q[0]})) begin
       $display("%m: a dead key has an exponential");
       $stop;
     end
@@ -140,8 +140,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire p_room;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (p_valid_q[5] & !p_room)) begin
+  always @(posedge clk_i) begin
+    if (p_valid_q[5] & !p_room) begin
       $display("%m: a line of probabilities finds no place");
       $stop;
     end
@@ -275,8 +275,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire id_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (pruned_q & !id_ready)) begin
+  always @(posedge clk_i) begin
+    if (pruned_q & !id_ready) begin
       $display("%m: kept keys found no place");
       $stop;
     end
@@ -348,8 +348,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire ring_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (weights_valid & !ring_ready)) begin
+  always @(posedge clk_i) begin
+    if (weights_valid & !ring_ready) begin
       $display("%m: a weight line found no place");
       $stop;
     end
@@ -401,8 +401,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire reciprocal_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (row_end_q & !reciprocal_ready)) begin
+  always @(posedge clk_i) begin
+    if (row_end_q & !reciprocal_ready) begin
       $display("%m: a reciprocal found no place");
       $stop;
     end
@@ -433,8 +433,8 @@ module spatten_use_pass_l2_n16_r4_v32 (
   wire kept_place;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (kept_reciprocal_valid & !kept_place)) begin
+  always @(posedge clk_i) begin
+    if (kept_reciprocal_valid & !kept_place) begin
       $display("%m: a reciprocal found no place");
       $stop;
     end

@@ -42,8 +42,8 @@ module spatten_value_ids_l2_n32 (
   wire last_ready;
 
 `ifndef SYNTHESIS
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (rst_ni & (enters & !last_ready)) begin
+  always @(posedge clk_i) begin
+    if (enters & !last_ready) begin
       $display("%m: the end of a line finds no place");
       $stop;
     end

@@ -47,7 +47,9 @@ pub struct Assembly {
     pub vectors: usize,
     /// Cycles from a vector's move to its column until its place takes the next vector's first beat.
     pub leaving: usize,
+    /// Vectors that wait behind their grant, in the crossbar's ports.
     pub outs: usize,
+    /// Cycles until the id of a read that has ended is used again.
     pub id_delay: usize,
 }
 

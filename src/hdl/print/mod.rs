@@ -258,7 +258,8 @@ impl Printer<'_> {
             Item::Instance { reset, .. } => module.named((*reset)?),
             _ => None,
         });
-        let is_register = |id: &SignalId| matches!(module.signal(*id).kind, SignalKind::Register(_));
+        let is_register =
+            |id: &SignalId| matches!(module.signal(*id).kind, SignalKind::Register(_));
         let registers: BTreeSet<&str> = resets
             .filter(is_register)
             .map(|id| module.signal(id).name.as_str())
@@ -266,7 +267,9 @@ impl Printer<'_> {
         for name in registers {
             self.open_block();
             self.directive("`ifndef SYNTHESIS");
-            self.line(&format!("initial {name} = 1'b1;  // so that the first reset is an edge"));
+            self.line(&format!(
+                "initial {name} = 1'b1;  // so that the first reset is an edge"
+            ));
             self.directive("`endif");
             self.close_block();
         }

@@ -1,4 +1,4 @@
-# Timing constraints of spatten_tiny_attention_core, register to register.
+# Timing constraints of spatten_tiny_memory_core, register to register.
 #
 # One clock. Inputs and outputs belong to registers of the same clock outside, so the whole period is theirs and the
 # block's together: tighten the two delays to the budget of the surrounding design.
