@@ -150,6 +150,7 @@ impl Channels {
             }
             let refined = progressive && refetches;
             let job = renamed(&key, "lsb_base", "base");
+            let job = renamed(&job, "lsb_rotation", "rotation");
             let job = with(&with(&job, "format", &[0]), "skip", &[i64::from(!refined)]);
             leaves("lsb_job", &job);
             if refined {

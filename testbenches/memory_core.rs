@@ -227,7 +227,7 @@ impl Case {
         let expected = layer_traffic(&self.operands, &self.formats, &kv_heads, &refetched).moved();
         ensure(result.moved == expected, || {
             format!(
-                "memory core: {:?} bytes moved, expected {expected:?}",
+                "memory core: {:?} bytes moved, expected {expected:?}; {self}",
                 result.moved
             )
         })?;

@@ -171,7 +171,9 @@ impl MemoryStreams {
         };
         let mut key = common(place(Plane::Key));
         if layer.operands.rules[head] != Rule::None {
-            key.insert("lsb_base", place(Plane::KeyLsb).base as i64);
+            let lsb = place(Plane::KeyLsb);
+            key.insert("lsb_base", lsb.base as i64);
+            key.insert("lsb_rotation", lsb.rotation as i64);
             key.insert("progressive", 1);
         }
         self.key.push(word(&core.dispatch.key_fields(), &key));

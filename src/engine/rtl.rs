@@ -24,6 +24,8 @@ use crate::workload::memory_image::{ImageShape, MemoryImage, query_id};
 /// Cycles without an end after which a layer counts as stuck: per key line and row, and at all.
 const CYCLES_PER_WORD: u64 = 1000;
 const LEAST_CYCLES: u64 = 100_000;
+/// Cycles without a read under way after which none is to come.
+const QUIET_CYCLES: usize = 100;
 /// Cycles between two calls of `progress`.
 const CYCLES_PER_REPORT: u64 = 1000;
 
@@ -418,6 +420,7 @@ impl RtlEngine {
         // What is left is the selection; whatever else is outstanding is stuck.
         self.bench.run(LEAST_CYCLES)?;
         let cycles = self.bench.simulator().cycle() - start;
+        self.await_reads()?;
         let moved = self.bytes();
         let mut results = Vec::new();
         for ((layer, _), streams) in layers.iter().zip(&all) {
@@ -507,6 +510,18 @@ impl RtlEngine {
                 self.bench.step()?;
             }
         }
+    }
+
+    /// Runs until the ports are quiet: keys that no row sees may come after the last row has left.
+    fn await_reads(&mut self) -> Result<(), EngineError> {
+        let mut quiet = 0;
+        while quiet < QUIET_CYCLES {
+            let memories = self.memories.clone().into_iter();
+            let open: usize = memories.map(|m| self.bench.slave(m).reads_open()).sum();
+            quiet = if open == 0 { quiet + 1 } else { 0 };
+            self.bench.step()?;
+        }
+        Ok(())
     }
 
     /// The results of a layer that has ended.

@@ -171,8 +171,14 @@ impl<'a> Ports<'a> {
     /// [`BenchError`] when something is offered in reset.
     pub fn reset(&mut self) -> Result<(), BenchError> {
         self.bench.simulator().set(self.stop, 0);
+        // A restart that is low from the start has no edge for what it resets.
+        let simulator = self.bench.simulator();
+        simulator.set(self.restart, 1);
+        simulator.set_reset(false)?;
+        simulator.set(self.restart, 0);
+        self.bench.reset(2)?;
         self.bench.simulator().set(self.restart, 1);
-        Ok(self.bench.reset(2)?)
+        Ok(())
     }
 
     /// Queues a round's words.

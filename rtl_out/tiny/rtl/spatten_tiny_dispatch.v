@@ -52,6 +52,7 @@ module spatten_tiny_dispatch (
   input  wire         key_dense_i,                   // ids 0 to keys - 1 instead of a list
   input  wire         key_list_last_i,               // the class's last job with the list
   input  wire [18:0]  key_lsb_base_i,                // of the head's LSB plane in every channel: byte address / 32
+  input  wire         key_lsb_rotation_i,            // exclusive-ored to the channel of its vectors
   input  wire         key_progressive_i,             // the keys are those of one row, which has a rule
   input  wire         query_line_valid_i,            // a word is offered
   output wire         query_line_ready_o,            // it is taken at the clock edge
@@ -360,7 +361,7 @@ module spatten_tiny_dispatch (
     .in_valid_i  (key_fork_out1_valid),
     .in_ready_o  (lsb_fifo_in_ready),
     .in_data_i   ({
-                    key_lsb_base_i, key_rotation_i, key_level_i, key_keys_i, key_dense_i, key_list_last_i,
+                    key_lsb_base_i, key_lsb_rotation_i, key_level_i, key_keys_i, key_dense_i, key_list_last_i,
                     key_progressive_i
                   }),
     .out_valid_o (lsb_fifo_out_valid),

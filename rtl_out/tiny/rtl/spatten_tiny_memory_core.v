@@ -45,6 +45,7 @@ module spatten_tiny_memory_core (
   input  wire         key_dense_i,            // ids 0 to keys - 1 instead of a list
   input  wire         key_list_last_i,        // the class's last job with the list
   input  wire [18:0]  key_lsb_base_i,         // of the head's LSB plane in every channel: byte address / 32
+  input  wire         key_lsb_rotation_i,     // exclusive-ored to the channel of its vectors
   input  wire         key_progressive_i,      // the keys are those of one row, which has a rule
   input  wire         value_valid_i,          // a word is offered
   output wire         value_ready_o,          // it is taken at the clock edge
@@ -464,6 +465,7 @@ module spatten_tiny_memory_core (
     .key_dense_i                  (key_dense_i),
     .key_list_last_i              (key_list_last_i),
     .key_lsb_base_i               (key_lsb_base_i),
+    .key_lsb_rotation_i           (key_lsb_rotation_i),
     .key_progressive_i            (key_progressive_i),
     .query_line_valid_i           (fetch_query_line_valid),
     .query_line_ready_o           (dispatch_query_line_ready),

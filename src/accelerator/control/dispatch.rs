@@ -7,6 +7,7 @@ use crate::cells::fork::Fork;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream, StreamOut};
 use crate::net;
+use crate::numerics::index_bits;
 
 /// Key jobs whose rows have not yet been found confident: a row of one line is as long as the memory's latency behind
 /// the scan of its keys.
@@ -73,6 +74,13 @@ impl Dispatch {
         if self.has_lsb() {
             let doc = "of the head's LSB plane in every channel: byte address / 32";
             fields.push(Field::new("lsb_base", self.fetch.base_bits(), doc));
+            // Heads that share a place of 6- or 10-bit vectors are turned alike there, but not in the LSB plane.
+            let doc = "exclusive-ored to the channel of its vectors";
+            fields.push(Field::new(
+                "lsb_rotation",
+                index_bits(self.fetch.channels),
+                doc,
+            ));
             let doc = "the keys are those of one row, which has a rule";
             fields.push(Field::new("progressive", 1, doc));
         }
@@ -204,7 +212,7 @@ impl Dispatch {
         key_job.connect(Stream::new(job.valid, job.ready, fields.collect()));
         let names = [
             ("base", "lsb_base"),
-            ("rotation", "rotation"),
+            ("rotation", "lsb_rotation"),
             ("level", "level"),
             ("keys", "keys"),
             ("dense", "dense"),
