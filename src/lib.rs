@@ -7,9 +7,9 @@
 //! ```text
 //! config   Config::load("tiny", ..)          what is to be built
 //!   |
-//! accelerator::top::AttentionCore            blocks: Rust structs made from the configuration, of stages
-//!   |                                        (kv_buffer; in its AttentionPipeline query_key, softmax,
-//!   |                                        prob_value) and cells
+//! accelerator::memory_core::MemoryCore       blocks: Rust structs made from the configuration, of stages
+//!   |                                        (control, fetch with its kv_buffers, output; in its AttentionPipeline
+//!   |                                        query_key, refine, softmax, prob_value, importance) and cells
 //! hdl      elaborate(&block) -> Module       checked: widths, drivers, loops, unused bits
 //!   |         |         \
 //!   |         |       Evaluator              computes the module in Rust

@@ -80,7 +80,14 @@ fn rows(arguments: &[&str]) -> Vec<Json> {
 
 #[test]
 fn utilisation_comes_near_its_bound_and_nearer_on_long_rows() {
-    let rows = rows(&["utilisation"]);
+    // One port with eight reads under way would hold the arrays up.
+    let memory = [
+        "memory.channels=2",
+        "memory.outstanding_reads=64",
+        "buffers.query_rows=32",
+    ];
+    let sets = memory.iter().flat_map(|set| ["--set", *set]);
+    let rows = rows(&[&["utilisation"], &sets.collect::<Vec<_>>()[..]].concat());
     let cases: Vec<&str> = rows
         .iter()
         .map(|row| row["case"].as_str().unwrap())

@@ -165,11 +165,8 @@ fn the_inventory_holds_the_buffers_and_the_rings_of_softmax() {
         (memory.words, memory.bits)
     };
     // Four banks each, which hold the lines rounded up; a column of K or V is 32 elements.
-    assert_eq!(find("u_key_buffer.u_ring.u_column5.u_bank3"), (5, 32 * 9));
-    assert_eq!(
-        find("u_value_buffer.u_ring.u_column5.u_bank3"),
-        (6, 32 * 10)
-    );
+    assert_eq!(find("u_key_ring.u_column5.u_bank3"), (5, 32 * 9));
+    assert_eq!(find("u_value_ring.u_column5.u_bank3"), (6, 32 * 10));
     let score = config.formats().score_bits();
     assert_eq!(find("u_score_ring.u_bank3"), (10, 3 * (score + 1) + 1));
     assert_eq!(find("u_exponential_ring.u_bank3"), (17, 3 * (22 + 1) + 1));

@@ -2,15 +2,19 @@
 //! documentation stand together in its folder.
 //!
 //! ```text
-//!             key lines            value lines
-//!                 |                     |
-//!             K buffer              V buffer          kv_buffer
-//!                 | K line              | V line
-//! row -----> query_key --> softmax --> prob_value --> out
-//! (forked to      scores,      weights,
-//! both buffers    maximum      1/S
-//! and all stages) '------- attention_pipeline -------'
+//! list, key, value (jobs) --> fetch <--> mem<n>_ar, mem<n>_r: a read port per memory channel
+//!                               |  rings of K, of K's LSBs, of V, of Q       kv_buffer
+//! row --> control::Dispatch --> |
+//!            |                  | query, key_line, lsb_line      | value_line
+//!            |                  v                                v
+//!            '-- to every stage: query_key -> refine -> softmax -> prob_value -> output --> mem<n>_aw, mem<n>_w
+//!                                               |          | probabilities | outputs
+//!               fetch <-- lsb_job -- refetch <--'          v               v
+//! job -----------------------------------------------> importance (top_k) --> kept_token, kept_head
 //! ```
+//!
+//! `memory_core.rs` joins all of it, `attention_pipeline.rs` what computes; `top.rs` joins that to K and V buffers that are fed
+//! by streams, for testbenches of the arithmetic alone.
 //!
 //! Words that the stages share:
 //!

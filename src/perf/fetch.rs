@@ -80,6 +80,10 @@ impl Kind {
             Kind::Every16th => (0..tokens).step_by(16).collect(),
             Kind::Random(percent) => {
                 ids.retain(|_| random.random_ratio(percent as u32, 100));
+                // A list has an id.
+                if ids.is_empty() {
+                    ids.push(0);
+                }
                 ids
             }
             Kind::Count(count) => {

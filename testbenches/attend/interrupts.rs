@@ -26,8 +26,9 @@ const LONG_FOR_GOLDEN: SyntheticAttention = SyntheticAttention {
 
 /// Ten seconds of simulation and more at `tiny`.
 const LONG_FOR_RTL: SyntheticAttention = SyntheticAttention {
-    layers: 20,
+    layers: 60,
     heads: 10,
+    queries: 60,
     keys: 32,
     head_dim: 32,
     ..LONG_FOR_GOLDEN
@@ -101,7 +102,7 @@ fn interrupt_of_the_simulation_leaves_no_output() {
     let mut child = start(&folder, "tiny", "rtl", Path::new("/"));
     wait_until(&mut child, |child| {
         let maps = fs::read_to_string(format!("/proc/{}/maps", child.id()));
-        maps.is_ok_and(|maps| maps.contains("attention_core"))
+        maps.is_ok_and(|maps| maps.contains("memory_core"))
     });
     sleep(Duration::from_millis(300));
     interrupt(child, &folder, "rtl");

@@ -12,7 +12,7 @@ use super::SMALL;
 #[test]
 fn progress_counts_every_row_once_and_in_several_steps() {
     let model = SyntheticAttention {
-        queries: 100,
+        queries: 60,
         causal: false,
         ..SMALL
     };

@@ -330,6 +330,11 @@ impl Assembly {
         let one = m.net("one_place", one, "a vector of one place");
         let bits = self.chunk_bits();
         let within = one.width() / bits;
+        m.unused(
+            "one_rest",
+            one,
+            "not every shape has vectors that fill one place",
+        );
         (0..self.shape.chunks_per_vector())
             .map(|k| {
                 let name = format!("chunk{k}");

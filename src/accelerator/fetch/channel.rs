@@ -1,6 +1,5 @@
 //! The channel of a token's vector, in hardware ([`Placement::channel`](super::Placement::channel)).
 
-use super::rtl::Fetch;
 use crate::hdl::{Builder, Sig};
 use crate::numerics::log2_exact;
 
@@ -9,11 +8,11 @@ use crate::numerics::log2_exact;
 pub fn channel_of<'m>(
     m: &'m Builder,
     name: &str,
-    fetch: &Fetch,
+    channels: usize,
     id: Sig<'m>,
     rotation: Sig<'m>,
 ) -> Option<Sig<'m>> {
-    let bits = log2_exact(fetch.channels);
+    let bits = log2_exact(channels);
     if bits == 0 {
         m.unused(&format!("{name}_rotation"), rotation, "one channel");
         return None;

@@ -1,6 +1,7 @@
 //! Distributor: scanned vectors go to the queues of their memory channels.
 
 use super::Class;
+use super::channel::channel_of;
 use super::channel_queue::ChannelQueue;
 use super::tag::VectorTag;
 use crate::hdl::{About, Block, Builder, Field, Sig};
@@ -176,18 +177,12 @@ impl Distributor {
         if c == 0 {
             return (m.lit(0, 1), id);
         }
-        let id = id.extend(self.id_bits.max(c + 1));
-        let row = id.slice(c, id.width() - c);
-        // Wide enough for every shift; the bits above c do not count.
-        let row_of = |shift: usize| {
-            let wide = row.extend(row.width().max(c + shift));
-            wide.slice(shift, c)
+        let row = match id.width() > c {
+            true => id.slice(c, id.width() - c),
+            false => m.lit(0, 1),
         };
-        let quarter = row_of(2);
-        let four = m.cat(&[quarter, m.lit(0, 2)]).slice(0, c);
-        let five = m.net(&format!("five{k}"), quarter.wrapping_add(four), "");
-        let channel = id.slice(0, c) ^ row_of(0) ^ row_of(c) ^ five ^ rotation;
-        (m.net(&format!("channel{k}"), channel, ""), row)
+        let channel = channel_of(m, &format!("id{k}"), self.channels, id, rotation);
+        (channel.expect("there are several channels"), row)
     }
 
     /// The word of each lane, as [`vector_fields`](Self::vector_fields).

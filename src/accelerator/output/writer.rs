@@ -192,7 +192,7 @@ impl OutputWriter {
         let row = m.through("u_row", &register, row);
         let fetch = &self.fetch;
         let (id, level, base) = (row.field("id"), row.field("level"), row.field("base"));
-        let channel = channel_of(m, "row", fetch, id, row.field("rotation"));
+        let channel = channel_of(m, "row", fetch.channels, id, row.field("rotation"));
         let bits = fetch.base_bits();
         let of_channel = log2_exact(fetch.channels);
         let place = match fetch.id_bits() > of_channel {
