@@ -44,11 +44,13 @@ impl QueryKey {
         self.held_queries > 0
     }
 
-    /// Lines of LSB dot products that their receiver always takes: enough for one per cycle.
+    /// Lines of LSB dot products that their receiver always takes: enough for one per cycle, and for all of a K line.
     pub fn lsb_places(&self) -> usize {
-        let round = self.score_latency() + BankedFifo::LATENCY + 2;
+        let round = (self.score_latency() + BankedFifo::LATENCY + 2) as usize;
+        let levels = self.shape.levels().into_iter();
+        let more = levels.map(|level| self.line_cycles(level) - 1).max();
         let banks = BankedFifo::new(1, 1).banks;
-        (round as usize).next_multiple_of(banks)
+        (round + more.unwrap_or(0)).next_multiple_of(banks)
     }
 
     /// Sums neighbouring partial products; the head dimension's level chooses how many.
