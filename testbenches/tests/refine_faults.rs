@@ -158,16 +158,11 @@ fn second_pass_with_a_wrong_query_place_or_turn_is_caught() {
             "known & (lsb_issue | !verdict_data_i)",
             &["row"],
         ),
-        // Places of lines and of maxima; the maximum of a row that wants none.
+        // Places of lines; the maximum of a row that wants none.
         (
             "wire lsb_room = ",
             "wire lsb_room = refines_q | ",
             &["stream `lsb`", "places"],
-        ),
-        (
-            "(maximum_room | !row_progressive_i)",
-            "(maximum_room | !row_progressive_i | 1'b1)",
-            &["a maximum found no place"],
         ),
         (
             "line_progressive_q <= group_progressive_q",

@@ -206,7 +206,7 @@ impl Flattener {
             } => {
                 let named = reset.and_then(|signal| frame.module.named(signal));
                 let reset = named.map(|signal| frame.slots[&signal]).or(frame.reset);
-                self.instance(frame, module, (inputs, outputs), reset);
+                self.instance(frame, module, inputs, outputs, reset);
             }
             Item::Generate { genvar, items, .. } => {
                 for index in 0..frame.module.genvar(*genvar).count {
@@ -226,7 +226,8 @@ impl Flattener {
         &mut self,
         frame: &Frame,
         module: &Arc<Module>,
-        (inputs, outputs): (&[(usize, ExprId)], &[(usize, SignalId)]),
+        inputs: &[(usize, ExprId)],
+        outputs: &[(usize, SignalId)],
         reset: Option<usize>,
     ) {
         let mut child = Frame {
