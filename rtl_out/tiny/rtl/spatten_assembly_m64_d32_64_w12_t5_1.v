@@ -1273,6 +1273,7 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   wire [767:0] even_place = leave_q[1] ? place2 : place0;
   wire [767:0] odd_place = leave_q[1] ? place3 : place1;
   wire [767:0] one_place = leave_q[0] ? odd_place : even_place;  // a vector of one place
+  wire [767:0] one_rest_unused = one_place;  // not every shape has vectors that fill one place
   wire [383:0] chunk0 = one_place[383:0];
   wire [383:0] chunk1 = level_i ? one_place[767:384] : one_place[383:0];
   assign data_o = {chunk1, chunk0};
