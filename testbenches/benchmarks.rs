@@ -110,7 +110,8 @@ fn utilisation_comes_near_its_bound_and_nearer_on_long_rows() {
             // little of the ranking's behind rows of 16 cycles.
             _ if case.contains("..") => 0.6,
             "keys=32 values=12 d=32" => 0.5,
-            _ => 0.9,
+            // Start and end, with HBM2's latency, are part of these short runs.
+            _ => 0.85,
         };
         let ratio = row["ratio"].as_f64().unwrap();
         assert!((least..=1.0).contains(&ratio), "{row}");
