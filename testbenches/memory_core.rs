@@ -10,9 +10,7 @@ use super::harness::{ensure, random_stalls};
 use super::{BenchError, Options, Report};
 use crate::accelerator::fetch::ReadFault;
 use crate::accelerator::output::WriteFault;
-use crate::accelerator::query_key::golden::score_row;
 use crate::accelerator::refine::golden::{MAX_SUM, Rule, noise};
-use crate::accelerator::softmax::golden::{exponentials, sum};
 use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming, Response, SlaveFault};
@@ -23,6 +21,7 @@ use crate::engine::streams::CoreJob;
 use crate::golden::cascade::Live;
 use crate::golden::head::{attend_head, prefix_mask};
 use crate::golden::layer::LayerOperands;
+use crate::golden::row::first_sum;
 use crate::numerics::{Formats, KEY_LSB_BITS, STORED_BITS};
 use crate::perf::traffic::layer_traffic;
 
@@ -276,13 +275,9 @@ fn rule(config: &Config, layer: &LayerOperands, head: usize, random: &mut impl R
     let operands = layer.head(head);
     let row = random.random_range(0..operands.queries.len());
     let query = &operands.queries[row];
-    let scores = score_row(&config.formats(), query, operands.keys);
     let live = prefix_mask(operands.live_keys[row], operands.keys.len());
-    let pairs = scores.iter().zip(&live);
-    let maximum = pairs
-        .filter_map(|(&score, &live)| live.then_some(score))
-        .max();
-    let sum = sum(&exponentials(&scores, &live, maximum, operands.scale));
+    let formats = config.formats();
+    let sum = first_sum(&formats, query, operands.keys, &live, operands.scale);
     let shift = random.random_range(0..24);
     match random.random_range(0..5) {
         0 => Rule::None,

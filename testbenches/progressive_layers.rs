@@ -3,14 +3,12 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::accelerator::query_key::golden::score_row;
-use crate::accelerator::refine::golden::{MAX_NOISE, MAX_SUM, Rule, noise, refined};
-use crate::accelerator::softmax::golden::{exponentials, sum};
+use crate::accelerator::refine::golden::{MAX_NOISE, MAX_SUM, Rule, noise};
 use crate::accelerator::top::AttentionCore;
 use crate::engine::streams::{LayerStreams, lines};
 use crate::golden::head::prefix_mask;
 use crate::golden::layer::LayerOperands;
-use crate::golden::row::{RowTrace, attend_row, attend_scores};
+use crate::golden::row::{RowKeys, RowTrace, attend_row, first_sum};
 use crate::numerics::{Formats, KEY_LSB_BITS};
 
 /// A layer of the attention core's testbench.
@@ -46,23 +44,18 @@ impl BenchLayer {
         let operands = self.operands.head(head);
         let live = prefix_mask(operands.live_keys[token], operands.keys.len());
         let (query, pruning) = (&operands.queries[token], operands.value_pruning[token]);
-        let (keys, values, scale) = (operands.keys, operands.values, operands.scale);
-        let first = attend_row(formats, query, keys, values, &live, scale, pruning);
-        let Some(progressive) = &self.progressive else {
-            return (first, None);
+        let keys = match &self.progressive {
+            None => operands.keys.into(),
+            Some(progressive) => RowKeys {
+                msb: operands.keys,
+                lsb: Some(&progressive.key_lsbs[self.operands.kv_heads[head]]),
+                rule: progressive.rules[head][token],
+            },
         };
-        let rule = progressive.rules[head][token];
-        if rule == Rule::None {
-            return (first, None);
-        }
-        if !rule.refetches(query, first.sum) {
-            return (first, Some(false));
-        }
-        let lsbs = &progressive.key_lsbs[self.operands.kv_heads[head]];
-        let scores = first.scores.iter().zip(lsbs);
-        let scores = scores.map(|(&score, lsbs)| refined(score, query, lsbs));
-        let row = attend_scores(formats, scores.collect(), values, &live, scale, pruning);
-        (row, Some(true))
+        let (values, scale) = (operands.values, operands.scale);
+        let row = attend_row(formats, query, keys, values, &live, scale, pruning);
+        let refetched = (keys.rule != Rule::None).then_some(row.refetched);
+        (row, refetched)
     }
 
     /// Puts the layer's rules, and the LSB lines of rows that are refined, into its streams.
@@ -124,13 +117,8 @@ impl BenchLayer {
                 if random.random_bool(resident) {
                     return Rule::None;
                 }
-                let scores = score_row(formats, query, operands.keys);
                 let live = prefix_mask(live, operands.keys.len());
-                let pairs = scores.iter().zip(&live);
-                let maximum = pairs
-                    .filter_map(|(&score, &live)| live.then_some(score))
-                    .max();
-                let sum = sum(&exponentials(&scores, &live, maximum, operands.scale));
+                let sum = first_sum(formats, query, operands.keys, &live, operands.scale);
                 let meets = random.random_bool(rate);
                 let shift = random.random_range(0..24);
                 let noise = random

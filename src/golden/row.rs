@@ -133,26 +133,58 @@ pub fn attend_row<'a>(
         let scores = query_key::golden::refine_row(formats, &pass.scores, query, lsb);
         pass = Pass::new(scores, live, scale);
     }
+    let Pass {
+        scores,
+        maximum,
+        exponentials,
+        sum,
+    } = pass;
+    let reciprocal = divide_one_by(sum);
+    let probability = |&e: &i64| importance::golden::probability(e, reciprocal);
+    let probabilities = exponentials.iter().map(probability).collect();
+
+    let kept = kept_values(&exponentials, live, pruning.keep);
+    let weights = softmax::golden::weights(&exponentials, Some(&kept));
+    let divisor = match pruning.renormalise {
+        true => divide_one_by(weights.iter().sum()),
+        false => reciprocal,
+    };
+    let accumulators = prob_value::golden::accumulate(formats, &weights, values);
+    let outputs = prob_value::golden::normalise_row(formats, &accumulators, divisor);
+
     RowTrace {
         first,
         refetched,
-        ..pass.attend(formats, values, live, pruning)
+        scores,
+        maximum,
+        exponentials,
+        sum,
+        reciprocal,
+        probabilities,
+        kept,
+        weights,
+        accumulators,
+        outputs,
     }
 }
 
-/// The rest of a row whose scores are known.
+/// S (u28) of a row's MSB plane, which a rule decides on.
 ///
 /// # Panics
 /// As [`attend_row`].
-pub fn attend_scores(
+pub fn first_sum(
     formats: &Formats,
-    scores: Vec<i64>,
-    values: &[Vec<i64>],
+    query: &[i64],
+    keys_msb: &[Vec<i64>],
     live: &[bool],
     scale: Scale,
-    pruning: ValuePruning,
-) -> RowTrace {
-    Pass::new(scores, live, scale).attend(formats, values, live, pruning)
+) -> i64 {
+    Pass::new(
+        query_key::golden::score_row(formats, query, keys_msb),
+        live,
+        scale,
+    )
+    .sum
 }
 
 /// The streams from the scores to their sum, which a refetched row has twice.
@@ -173,48 +205,6 @@ impl Pass {
             maximum,
             exponentials,
             sum,
-        }
-    }
-
-    /// The row from its sum on.
-    fn attend(
-        self,
-        formats: &Formats,
-        values: &[Vec<i64>],
-        live: &[bool],
-        pruning: ValuePruning,
-    ) -> RowTrace {
-        let Pass {
-            scores,
-            maximum,
-            exponentials,
-            sum,
-        } = self;
-        let reciprocal = divide_one_by(sum);
-        let probability = |&e: &i64| importance::golden::probability(e, reciprocal);
-        let probabilities = exponentials.iter().map(probability).collect();
-
-        let kept = kept_values(&exponentials, live, pruning.keep);
-        let weights = softmax::golden::weights(&exponentials, Some(&kept));
-        let divisor = match pruning.renormalise {
-            true => divide_one_by(weights.iter().sum()),
-            false => reciprocal,
-        };
-        let accumulators = prob_value::golden::accumulate(formats, &weights, values);
-        let outputs = prob_value::golden::normalise_row(formats, &accumulators, divisor);
-        RowTrace {
-            first: None,
-            refetched: false,
-            scores,
-            maximum,
-            exponentials,
-            sum,
-            reciprocal,
-            probabilities,
-            kept,
-            weights,
-            accumulators,
-            outputs,
         }
     }
 

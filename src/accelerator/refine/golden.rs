@@ -66,12 +66,6 @@ impl Rule {
     }
 }
 
-/// The final score of a key: s = (Q . K_msb) << 4 + Q . K_lsb, exact.
-pub fn refined(score: i64, query: &[i64], lsbs: &[i64]) -> i64 {
-    let dot: i64 = query.iter().zip(lsbs).map(|(q, lsb)| q * lsb).sum();
-    score + dot
-}
-
 /// N: a measure of the query's size.
 pub fn noise(query: &[i64], shift: u32) -> i64 {
     let squares: i64 = query.iter().map(|q| q * q).sum();
