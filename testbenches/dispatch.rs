@@ -175,8 +175,7 @@ impl Channels {
 }
 
 fn unsigned(fields: &[hdl::Field]) -> Vec<Field> {
-    let field = |field: &hdl::Field| Field::unsigned(&field.name, field.ty.width);
-    fields.iter().map(field).collect()
+    fields.iter().map(Field::from).collect()
 }
 
 fn word(random: &mut impl Rng, fields: &[Field]) -> Named {

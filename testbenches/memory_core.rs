@@ -216,13 +216,7 @@ impl Case {
             }
             refetched.push(flags);
         }
-        let mut kv_heads: Vec<usize> = self
-            .live
-            .heads
-            .iter()
-            .map(|&head| self.whole.kv_heads[head])
-            .collect();
-        kv_heads.dedup();
+        let kv_heads = self.live.kv_heads(&self.whole.kv_heads);
         let expected = layer_traffic(&self.operands, &self.formats, &kv_heads, &refetched).moved();
         ensure(result.moved == expected, || {
             format!(

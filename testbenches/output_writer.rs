@@ -137,9 +137,8 @@ impl<'a> Writer<'a> {
             Field::signed("data", block.element_bits).lanes(block.lanes),
             Field::unsigned("last", 1),
         ];
-        let unsigned = |field: &crate::hdl::Field| Field::unsigned(&field.name, field.ty.width);
-        let row: Vec<Field> = block.row_fields().iter().map(unsigned).collect();
-        let error: Vec<Field> = block.error_fields().iter().map(unsigned).collect();
+        let row: Vec<Field> = block.row_fields().iter().map(Field::from).collect();
+        let error: Vec<Field> = block.error_fields().iter().map(Field::from).collect();
         Ok(Writer {
             block,
             placement: Placement::new(fetch.channels),

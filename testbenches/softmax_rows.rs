@@ -13,6 +13,7 @@ use crate::accelerator::top_k::QuickSelect;
 use crate::accelerator::top_k::golden::Threshold;
 use crate::cells::reciprocal::golden::{Reciprocal, reciprocal};
 use crate::cosim::{Field, Place};
+use crate::engine::streams::value_id_fields;
 use crate::golden::row::{ValuePruning, kept_values};
 use crate::numerics::{
     EXPONENTIAL_BITS, Formats, PROBABILITY_BITS, RECIPROCAL_BITS, RECIPROCAL_EXPONENT_BITS,
@@ -96,7 +97,10 @@ pub(super) fn fields<'a>(shape: &RowShape, names: &[&'a str]) -> Vec<(&'a str, V
             vec![Field::unsigned("k", bits), Field::unsigned("keys", bits)]
         }
         "threshold" => shape.fields_of(&ValueRanking::threshold_fields(shape.longest())),
-        "value_id" => value_id_fields(shape.lanes, shape.longest()),
+        "value_id" => value_id_fields(&ValueIds {
+            lanes: shape.lanes,
+            max_keys: shape.longest(),
+        }),
         "weight" => vec![Field::unsigned("data", WEIGHT_BITS).lanes(shape.lanes)],
         "probability" => vec![
             Field::unsigned("data", PROBABILITY_BITS).lanes(shape.lanes),
@@ -108,16 +112,6 @@ pub(super) fn fields<'a>(shape: &RowShape, names: &[&'a str]) -> Vec<(&'a str, V
         ],
     };
     names.iter().map(|&name| (name, fields(name))).collect()
-}
-
-/// The fields of a `value_id` stream, position by position.
-pub(super) fn value_id_fields(lanes: usize, max_keys: usize) -> Vec<Field> {
-    let ids = ValueIds { lanes, max_keys };
-    vec![
-        Field::unsigned("data", ids.id_bits()).lanes(lanes),
-        Field::unsigned("count", value_bits(lanes)),
-        Field::unsigned("last", 1),
-    ]
 }
 
 /// The words of a row's kept keys: positions line by line, packed, their number, and the flag of the last line.
@@ -299,8 +293,7 @@ impl RowShape {
 
     /// The fields of a stream whose words are one value per field.
     fn fields_of(&self, fields: &[crate::hdl::Field]) -> Vec<Field> {
-        let unsigned = |field: &crate::hdl::Field| Field::unsigned(&field.name, field.ty.width);
-        fields.iter().map(unsigned).collect()
+        fields.iter().map(Field::from).collect()
     }
 
     /// Longest row in keys that prunes its values.

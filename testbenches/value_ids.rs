@@ -2,12 +2,13 @@
 
 use rand::RngExt;
 
-use super::softmax_rows::{value_id_fields, value_ids};
+use super::softmax_rows::value_ids;
 use super::streams::{ROUNDS, Streams, Traffic, Word, design, figure, span};
 use super::{BenchError, Options, Report};
 use crate::accelerator::softmax::ValueIds;
 use crate::config::Config;
 use crate::cosim::{Design, Field};
+use crate::engine::streams::value_id_fields;
 
 /// Runs on the configuration's lanes, on a single one, on rows of one line, and on lanes that are no power of two.
 ///
@@ -39,7 +40,7 @@ pub fn check(block: &ValueIds, design: &Design, options: &Options) -> Result<Rep
     let mut random = options.random(0);
     let flags = Field::unsigned("keep", 1).lanes(block.lanes);
     let sources = [("line", vec![flags, Field::unsigned("last", 1)])];
-    let sinks = [("value_id", value_id_fields(block.lanes, block.max_keys))];
+    let sinks = [("value_id", value_id_fields(block))];
     let mut streams = Streams::start(design, options, &sources, &sinks)?;
     for _ in 0..ROUNDS {
         let rows = (0..options.cases / ROUNDS + 1).map(|_| {

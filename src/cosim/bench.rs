@@ -128,6 +128,11 @@ impl Bench {
         MemoryId(self.memories.len() - 1)
     }
 
+    /// All memories, in the order in which they were attached.
+    pub fn slaves(&mut self) -> impl Iterator<Item = &mut AxiSlave> {
+        self.memories.iter_mut().map(|memory| &mut memory.slave)
+    }
+
     /// The memory behind a port.
     pub fn slave(&mut self, memory: MemoryId) -> &mut AxiSlave {
         &mut self.memories[memory.0].slave

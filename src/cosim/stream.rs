@@ -2,6 +2,7 @@
 
 use super::simulator::{fits_signed, mask};
 use super::{Direction, PortId, Simulator};
+use crate::hdl;
 
 /// One field of a stream's payload: a number of lanes of one width, packed into one port.
 ///
@@ -48,6 +49,13 @@ impl Field {
         } else {
             value >= 0 && value as u64 <= mask(self.width)
         }
+    }
+}
+
+/// One unsigned value.
+impl From<&hdl::Field> for Field {
+    fn from(field: &hdl::Field) -> Self {
+        Field::unsigned(&field.name, field.ty.width)
     }
 }
 

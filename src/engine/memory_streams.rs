@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::{LayerError, check_fit, check_value_pruning};
-use super::streams::CoreJob;
+use super::streams::{CoreJob, value_id_words};
 use crate::accelerator::fetch::Class;
 use crate::accelerator::memory_core::MemoryCore;
 use crate::accelerator::refine::golden::Rule;
@@ -77,37 +77,58 @@ impl MemoryStreams {
     ) -> Result<Self, LayerError> {
         let operands = layer.operands;
         let head_dim = layer.image.shape().head_dim;
-        let (heads, keys) = (operands.queries.len(), layer.tokens.len());
+        let heads = operands.queries.len();
         let pipeline = core.pipeline();
-        let level = check_fit(pipeline, (head_dim, heads), keys)?;
+        let level = check_fit(pipeline, (head_dim, heads), layer.tokens.len())?;
         check_value_pruning(pipeline, operands)?;
         let lanes = pipeline.softmax_lanes;
-        let lines_of = |count: usize| count.div_ceil(lanes).max(1);
         let ruled = operands.rules.iter().filter(|rule| **rule != Rule::None);
-        let mut streams = MemoryStreams {
-            job: job.word(heads),
-            pin: job.pins(lanes),
-            kept_words: [(keys, job.keep_tokens), (heads, job.keep_heads)]
-                .map(|(live, keep)| if keep < live { lines_of(keep) } else { 0 }),
-            score_words: [keys, heads].map(|live| if job.report { lines_of(live) } else { 0 }),
-            refined_words: ruled.count() * layer.queries.len(),
-            ..MemoryStreams::default()
+        let mut words = LayerWords {
+            core,
+            layer,
+            job,
+            level,
+            dense: layer.tokens.iter().copied().eq(0..layer.tokens.len()),
+            key_fields: core.dispatch.key_fields(),
+            value_fields: core.fetch().job_fields(Class::Value),
+            row_fields: core.dispatch.row_fields(),
+            streams: MemoryStreams {
+                job: job.word(heads),
+                pin: job.pins(lanes),
+                kept_words: job.kept_words(heads, lanes),
+                score_words: job.score_words(heads, lanes),
+                value_id_words: value_id_words(pipeline, operands, level),
+                refined_words: ruled.count() * layer.queries.len(),
+                ..MemoryStreams::default()
+            },
         };
         for head in 0..heads {
-            streams.head(core, layer, job, (head, level));
+            words.head(head);
         }
-        streams.lists(core, layer);
-        Ok(streams)
+        words.list();
+        Ok(words.streams)
     }
+}
 
+/// The words of a layer in the making.
+struct LayerWords<'a> {
+    core: &'a MemoryCore,
+    layer: &'a FetchedLayer<'a>,
+    job: &'a CoreJob,
+    /// Of the head dimension.
+    level: usize,
+    /// The tokens are the first ones, all of them: jobs need no list.
+    dense: bool,
+    key_fields: Vec<Field>,
+    value_fields: Vec<Field>,
+    row_fields: Vec<Field>,
+    streams: MemoryStreams,
+}
+
+impl LayerWords<'_> {
     /// What to fetch for a head, and its rows.
-    fn head(
-        &mut self,
-        core: &MemoryCore,
-        layer: &FetchedLayer<'_>,
-        job: &CoreJob,
-        (head, level): (usize, usize),
-    ) {
+    fn head(&mut self, head: usize) {
+        let layer = self.layer;
         let operands = layer.operands;
         let has_rule = |head: usize| operands.rules[head] != Rule::None;
         let shares = |a: usize, b: usize| {
@@ -118,55 +139,43 @@ impl MemoryStreams {
         let begins = head == 0 || !shares(head - 1, head);
         let ends = head + 1 == heads || !shares(head, head + 1);
         if begins && !streams_rows && !layer.queries.is_empty() {
-            self.fetch(core, layer, (head, level), layer.tokens.len());
+            self.fetch(head, layer.tokens.len());
         }
         for row in 0..layer.queries.len() {
             // A row that sees no key shows an empty line, which there must be.
             let seen = operands.live_keys[row].max(1);
             if streams_rows {
-                self.fetch(core, layer, (head, level), seen);
+                self.fetch(head, seen);
             }
             let last = row + 1 == layer.queries.len();
-            let keys = if streams_rows {
-                seen
-            } else {
-                layer.tokens.len()
+            let keys = match streams_rows {
+                true => seen,
+                false => layer.tokens.len(),
             };
-            let mut values = row_values(core, layer, job, (head, row));
+            let mut values = self.row_values(head, row);
             values.extend([
-                ("level", level as i64),
                 ("release", i64::from(streams_rows || (last && ends))),
                 ("keys", keys as i64),
                 ("head_last", i64::from(last)),
                 ("job_last", i64::from(last && head + 1 == heads)),
             ]);
-            self.row.push(word(&core.dispatch.row_fields(), &values));
-            let live = operands.live_keys[row];
-            if operands.value_pruning[row].keep < live {
-                self.value_id_words += core.pipeline().score_lines(level, live);
-            }
+            self.streams.row.push(word(&self.row_fields, &values));
         }
     }
 
     /// Jobs for the first `keys` of the tokens.
-    fn fetch(
-        &mut self,
-        core: &MemoryCore,
-        layer: &FetchedLayer<'_>,
-        (head, level): (usize, usize),
-        keys: usize,
-    ) {
+    fn fetch(&mut self, head: usize, keys: usize) {
+        let layer = self.layer;
         let kv_head = layer.kv_heads[layer.operands.kv_heads[head]];
-        let dense = is_dense(layer.tokens);
         let place = |plane: Plane| layer.image.head_place(plane, kv_head);
         let common = |place: HeadPlace| -> Named {
             HashMap::from([
                 ("base", place.base as i64),
                 ("rotation", place.rotation as i64),
-                ("level", level as i64),
+                ("level", self.level as i64),
                 ("format", place.format.code() as i64),
                 ("keys", keys as i64),
-                ("dense", i64::from(dense)),
+                ("dense", i64::from(self.dense)),
             ])
         };
         let mut key = common(place(Plane::Key));
@@ -176,83 +185,74 @@ impl MemoryStreams {
             key.insert("lsb_rotation", lsb.rotation as i64);
             key.insert("progressive", 1);
         }
-        self.key.push(word(&core.dispatch.key_fields(), &key));
         let value = common(place(Plane::Value));
-        self.value
-            .push(word(&core.fetch().job_fields(Class::Value), &value));
+        self.streams.key.push(word(&self.key_fields, &key));
+        self.streams.value.push(word(&self.value_fields, &value));
     }
 
     /// The list of the tokens, for jobs that are not dense, the last of which is done with it.
-    fn lists(&mut self, core: &MemoryCore, layer: &FetchedLayer<'_>) {
-        if is_dense(layer.tokens) || self.key.is_empty() {
+    fn list(&mut self) {
+        let streams = &mut self.streams;
+        if self.dense || streams.key.is_empty() {
             return;
         }
-        let lanes = core.fetch().scan_lanes();
-        let words = layer.tokens.chunks(lanes);
+        let lanes = self.core.fetch().scan_lanes();
+        let words = self.layer.tokens.chunks(lanes);
         let count = words.len();
-        self.list = words
-            .enumerate()
-            .map(|(index, ids)| {
-                let mut word: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
-                word.resize(lanes, 0);
-                word.push(i64::from(index + 1 == count));
-                word
-            })
-            .collect();
-        let key_fields = core.dispatch.key_fields();
-        let value_fields = core.fetch().job_fields(Class::Value);
-        for (words, fields) in [(&mut self.key, key_fields), (&mut self.value, value_fields)] {
+        let list = words.enumerate().map(|(index, ids)| {
+            let mut word: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
+            word.resize(lanes, 0);
+            word.push(i64::from(index + 1 == count));
+            word
+        });
+        streams.list = list.collect();
+        for (words, fields) in [
+            (&mut streams.key, &self.key_fields),
+            (&mut streams.value, &self.value_fields),
+        ] {
             let index = fields.iter().position(|field| field.name == "list_last");
             if let (Some(word), Some(index)) = (words.last_mut(), index) {
                 word[index] = 1;
             }
         }
     }
-}
 
-/// Whether ids are the first ones, all of them.
-fn is_dense(tokens: &[usize]) -> bool {
-    tokens.iter().enumerate().all(|(index, &id)| index == id)
-}
-
-/// What the stages need to know of a row.
-fn row_values(
-    core: &MemoryCore,
-    layer: &FetchedLayer<'_>,
-    job: &CoreJob,
-    (head, row): (usize, usize),
-) -> Named {
-    let operands = layer.operands;
-    let query = layer.image.head_place(Plane::Query, layer.heads[head]);
-    let output = layer.image.head_place(Plane::Output, layer.heads[head]);
-    let (scale, step) = (operands.scales[head], job.head_scales[head]);
-    let live = operands.live_keys[row];
-    let mut values = HashMap::from([
-        ("query_base", query.base as i64),
-        ("output_base", output.base as i64),
-        ("rotation", query.rotation as i64),
-        ("id", layer.queries[row] as i64),
-        ("live", live as i64),
-        ("mantissa", scale.mantissa),
-        ("pre", i64::from(scale.pre)),
-        ("post", i64::from(scale.post)),
-        ("step_mantissa", step.mantissa),
-        ("step_shift", i64::from(step.shift)),
-        ("rule", operands.rules[head].code()),
-    ]);
-    match operands.rules[head] {
-        Rule::None => {}
-        Rule::Threshold { most } => {
-            values.insert("confident_sum", most);
+    /// What the stages need to know of a row.
+    fn row_values(&self, head: usize, row: usize) -> Named {
+        let (core, layer) = (self.core, self.layer);
+        let operands = layer.operands;
+        let query = layer.image.head_place(Plane::Query, layer.heads[head]);
+        let output = layer.image.head_place(Plane::Output, layer.heads[head]);
+        let (scale, step) = (operands.scales[head], self.job.head_scales[head]);
+        let live = operands.live_keys[row];
+        let mut values = HashMap::from([
+            ("query_base", query.base as i64),
+            ("output_base", output.base as i64),
+            ("rotation", query.rotation as i64),
+            ("level", self.level as i64),
+            ("id", layer.queries[row] as i64),
+            ("live", live as i64),
+            ("mantissa", scale.mantissa),
+            ("pre", i64::from(scale.pre)),
+            ("post", i64::from(scale.post)),
+            ("step_mantissa", step.mantissa),
+            ("step_shift", i64::from(step.shift)),
+            ("rule", operands.rules[head].code()),
+        ]);
+        match operands.rules[head] {
+            Rule::None => {}
+            Rule::Threshold { most } => {
+                values.insert("confident_sum", most);
+            }
+            Rule::Noise { limit, shift } => {
+                values.extend([("noise_limit", limit), ("noise_shift", i64::from(shift))]);
+            }
         }
-        Rule::Noise { limit, shift } => {
-            values.extend([("noise_limit", limit), ("noise_shift", i64::from(shift))]);
+        if core.pipeline().value_ranking().is_some() {
+            let pruning = operands.value_pruning[row];
+            values.insert("values_kept", pruning.keep.min(live) as i64);
+            values.insert("renormalise", i64::from(pruning.renormalise));
         }
+        values
     }
-    if core.pipeline().value_ranking().is_some() {
-        let pruning = operands.value_pruning[row];
-        values.insert("values_kept", pruning.keep.min(live) as i64);
-        values.insert("renormalise", i64::from(pruning.renormalise));
-    }
-    values
 }

@@ -22,7 +22,7 @@ use crate::accelerator::top::AttentionCore;
 use crate::config::Config;
 use crate::cosim::Verilator;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
-use crate::golden::cascade::{CascadeResult, CascadeStep, Live, gather};
+use crate::golden::cascade::{CascadeResult, CascadeStep, Live};
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;
 use crate::perf::traffic::Moved;
@@ -66,9 +66,7 @@ pub struct Layer<'a> {
 impl Layer<'_> {
     /// The KV heads of `operands`, by their numbers in the whole layer.
     pub fn kv_heads(&self) -> Vec<usize> {
-        let mut kv_heads = gather(&self.quantized.operands.kv_heads, &self.live.heads);
-        kv_heads.dedup();
-        kv_heads
+        self.live.kv_heads(&self.quantized.operands.kv_heads)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::check_selection;
 use super::memory_streams::{FetchedLayer, MemoryStreams};
-use super::streams::{CoreJob, kept_fields, score_fields};
+use super::streams::{CoreJob, kept_fields, score_fields, value_id_fields};
 use super::{Engine, EngineError, Importance, Layer, LayerAttention, Outputs, SelectionError};
 use crate::accelerator::memory_core::MemoryCore;
 use crate::accelerator::refine::golden::Rule;
@@ -11,13 +11,11 @@ use crate::config::Config;
 use crate::cosim::memory::{
     AxiChannels, AxiLimits, AxiSlave, AxiStalls, MemoryTiming, SlaveOptions, SparseMemory,
 };
-use crate::cosim::{
-    Bench, CosimError, Design, Field, MemoryId, SinkId, SourceId, Stalls, Tracing, Verilator,
-};
-use crate::golden::cascade::{CascadeResult, Live, gather};
+use crate::cosim::{Bench, Design, Field, MemoryId, SinkId, SourceId, Stalls, Tracing, Verilator};
+use crate::golden::cascade::{CascadeResult, Live};
 use crate::golden::layer::LayerOperands;
 use crate::hdl::{self, elaborate};
-use crate::numerics::{Formats, value_bits};
+use crate::numerics::Formats;
 use crate::perf::traffic::Moved;
 use crate::workload::memory_image::{ImageShape, MemoryImage, query_id};
 
@@ -90,6 +88,30 @@ pub struct PortError {
     pub address: u64,
 }
 
+/// A layer in the memories, and what lives of it.
+struct StoredLayer {
+    image: MemoryImage,
+    live: Live,
+    /// Ids of the live queries' tokens.
+    queries: Vec<usize>,
+    /// The KV heads that a live head reads.
+    kv_heads: Vec<usize>,
+}
+
+impl StoredLayer {
+    /// What takes part of it, with the operands of that.
+    fn fetched<'a>(&'a self, operands: &'a LayerOperands) -> FetchedLayer<'a> {
+        FetchedLayer {
+            image: &self.image,
+            operands,
+            tokens: &self.live.tokens,
+            queries: &self.queries,
+            heads: &self.live.heads,
+            kv_heads: &self.kv_heads,
+        }
+    }
+}
+
 /// What one layer gave.
 pub struct LayerResult {
     /// `[heads][queries][d]`, in V's units with four fraction bits.
@@ -139,14 +161,8 @@ impl RtlEngine {
             .map(|(name, set)| Collected::new(&mut bench, name, &kept_fields(set)));
         let scores = [("token_score", tokens), ("head_score", heads)]
             .map(|(name, set)| Collected::new(&mut bench, name, &score_fields(set)));
-        let value_id = pipeline.softmax().use_pass().value_ids().map(|ids| {
-            let fields = [
-                Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
-                Field::unsigned("count", value_bits(ids.lanes)),
-                Field::unsigned("last", 1),
-            ];
-            bench.sink("value_id", &fields)
-        });
+        let value_id = pipeline.softmax().use_pass().value_ids();
+        let value_id = value_id.map(|ids| bench.sink("value_id", &value_id_fields(&ids)));
         let refined = core
             .has_lsb()
             .then(|| Collected::new(&mut bench, "refined", &[Field::unsigned("data", 1)]));
@@ -158,10 +174,6 @@ impl RtlEngine {
         let memories = memories(&core, &mut bench, timing, seed);
         let stop = bench.simulator().port("stop_i");
         bench.simulator().set(stop, 0);
-        // A reset that is low from the start has no edge for the register to see that resets the stages.
-        let simulator = bench.simulator();
-        simulator.set_reset(false).map_err(CosimError::from)?;
-        simulator.reset(2).map_err(CosimError::from)?;
         bench.reset(4)?;
         // The reset of what lies behind the reset control ends a cycle later.
         bench.run_for(2)?;
@@ -204,43 +216,19 @@ impl RtlEngine {
         layers: &[(LayerOperands, CoreJob)],
         formats: &Formats,
     ) -> Result<(u64, Vec<LayerResult>), EngineError> {
-        let mut images = Vec::new();
         let mut base = 0;
+        let mut stored = Vec::new();
         for (layer, _) in layers {
-            let shape = ImageShape::of(layer, formats);
-            let image = MemoryImage::new(&self.config, shape, base)?;
-            base += image.step();
-            images.push(image);
+            let live = Live::all(layer.keys[0].len(), layer.queries.len());
+            let layer = self.store((layer, formats), live, base)?;
+            base += layer.image.step();
+            stored.push(layer);
         }
-        let ids = |count: usize| (0..count).collect::<Vec<_>>();
-        let all: Vec<_> = layers
+        let fetched: Vec<_> = layers
             .iter()
-            .map(|(layer, _)| {
-                let queries = 0..layer.live_keys.len();
-                let queries: Vec<usize> = queries.map(|query| query_id(layer, query)).collect();
-                let tokens = ids(layer.keys[0].len());
-                (
-                    tokens,
-                    queries,
-                    ids(layer.queries.len()),
-                    ids(layer.keys.len()),
-                )
-            })
+            .zip(&stored)
+            .map(|((operands, job), stored)| (stored.fetched(operands), job))
             .collect();
-        let mut fetched = Vec::new();
-        for (((operands, job), image), parts) in layers.iter().zip(&images).zip(&all) {
-            self.write(image, operands);
-            let (tokens, queries, heads, kv_heads) = parts;
-            let layer = FetchedLayer {
-                image,
-                operands,
-                tokens,
-                queries,
-                heads,
-                kv_heads,
-            };
-            fetched.push((layer, job));
-        }
         self.run(&fetched, &mut |_| {})
     }
 
@@ -257,18 +245,8 @@ impl RtlEngine {
         job: &CoreJob,
         progress: &mut dyn FnMut(usize),
     ) -> Result<LayerResult, EngineError> {
-        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
-        self.write(&image, whole);
-        let (queries, kv_heads) = live_ids(whole, live);
-        let fetched = FetchedLayer {
-            image: &image,
-            operands,
-            tokens: &live.tokens,
-            queries: &queries,
-            heads: &live.heads,
-            kv_heads: &kv_heads,
-        };
-        let (_, mut results) = self.run(&[(fetched, job)], progress)?;
+        let stored = self.store((whole, formats), live.clone(), 0)?;
+        let (_, mut results) = self.run(&[(stored.fetched(operands), job)], progress)?;
         Ok(results.remove(0))
     }
 
@@ -283,19 +261,9 @@ impl RtlEngine {
         (operands, live): (&LayerOperands, &Live),
         limit: u64,
     ) -> Result<Option<PortError>, EngineError> {
-        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), 0)?;
-        self.write(&image, whole);
-        let (queries, kv_heads) = live_ids(whole, live);
-        let fetched = FetchedLayer {
-            image: &image,
-            operands,
-            tokens: &live.tokens,
-            queries: &queries,
-            heads: &live.heads,
-            kv_heads: &kv_heads,
-        };
+        let stored = self.store((whole, formats), live.clone(), 0)?;
         let job = CoreJob::dense(operands);
-        let streams = MemoryStreams::new(&self.core, &fetched, &job)?;
+        let streams = MemoryStreams::new(&self.core, &stored.fetched(operands), &job)?;
         self.send(&streams);
         for error in self.errors {
             self.bench.collect(error, 1);
@@ -360,8 +328,7 @@ impl RtlEngine {
         for sink in out.map(|out| out.sink).chain(self.value_id) {
             self.bench.stall_sink(sink, stalls());
         }
-        for memory in self.memories.clone() {
-            let slave = self.bench.slave(memory);
+        for slave in self.bench.slaves() {
             slave.stall(AxiStalls {
                 read_address: stalls(),
                 read_data: stalls(),
@@ -380,23 +347,38 @@ impl RtlEngine {
         self.bench.slave(self.memories[channel])
     }
 
-    /// Puts a layer's vectors into the memories.
-    fn write(&mut self, image: &MemoryImage, layer: &LayerOperands) {
+    /// Puts a layer's vectors into the memories, from byte address `base` of every channel on.
+    fn store(
+        &mut self,
+        (whole, formats): (&LayerOperands, &Formats),
+        live: Live,
+        base: u64,
+    ) -> Result<StoredLayer, EngineError> {
+        let image = MemoryImage::new(&self.config, ImageShape::of(whole, formats), base)?;
         let mut memory = self.take_memories();
-        image.write_layer(&mut memory[..], layer);
+        image.write_layer(&mut memory[..], whole);
         self.give_memories(memory);
+        let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
+        let ids = queries.into_iter().map(|query| query_id(whole, query));
+        Ok(StoredLayer {
+            image,
+            queries: ids.collect(),
+            kv_heads: live.kv_heads(&whole.kv_heads),
+            live,
+        })
     }
 
     /// Takes the content out of the memories, to work on it.
     fn take_memories(&mut self) -> Vec<SparseMemory> {
-        let memories = self.memories.clone().into_iter();
-        let take = |memory| std::mem::take(self.bench.slave(memory).memory_mut());
-        memories.map(take).collect()
+        let slaves = self.bench.slaves();
+        slaves
+            .map(|slave| std::mem::take(slave.memory_mut()))
+            .collect()
     }
 
     fn give_memories(&mut self, content: Vec<SparseMemory>) {
-        for (memory, content) in self.memories.clone().into_iter().zip(content) {
-            *self.bench.slave(memory).memory_mut() = content;
+        for (slave, content) in self.bench.slaves().zip(content) {
+            *slave.memory_mut() = content;
         }
     }
 
@@ -438,8 +420,7 @@ impl RtlEngine {
 
     /// Bytes that have moved at all ports.
     fn bytes(&mut self) -> [u64; 2] {
-        let memories = self.memories.clone().into_iter();
-        let moved = memories.map(|memory| self.bench.slave(memory).bytes_moved());
+        let moved = self.bench.slaves().map(|slave| slave.bytes_moved());
         moved.fold([0; 2], |sum, moved| [sum[0] + moved[0], sum[1] + moved[1]])
     }
 
@@ -516,8 +497,7 @@ impl RtlEngine {
     fn await_reads(&mut self) -> Result<(), EngineError> {
         let mut quiet = 0;
         while quiet < QUIET_CYCLES {
-            let memories = self.memories.clone().into_iter();
-            let open: usize = memories.map(|m| self.bench.slave(m).reads_open()).sum();
+            let open: usize = self.bench.slaves().map(|slave| slave.reads_open()).sum();
             quiet = if open == 0 { quiet + 1 } else { 0 };
             self.bench.step()?;
         }
@@ -566,20 +546,11 @@ impl RtlEngine {
     }
 }
 
-/// Ids of the tokens of the live queries, and the KV heads that a live head reads.
-fn live_ids(whole: &LayerOperands, live: &Live) -> (Vec<usize>, Vec<usize>) {
-    let queries = live.queries(whole.live_keys.len(), whole.keys[0].len());
-    let ids = queries.into_iter().map(|query| query_id(whole, query));
-    let mut kv_heads = gather(&whole.kv_heads, &live.heads);
-    kv_heads.dedup();
-    (ids.collect(), kv_heads)
-}
-
 /// Fields of a channel for a bench; the first one in lanes.
 fn in_lanes(fields: &[hdl::Field], lanes: usize) -> Vec<Field> {
     let field = |(index, field): (usize, &hdl::Field)| match index {
         0 => Field::unsigned(&field.name, field.ty.width / lanes).lanes(lanes),
-        _ => Field::unsigned(&field.name, field.ty.width),
+        _ => field.into(),
     };
     fields.iter().enumerate().map(field).collect()
 }

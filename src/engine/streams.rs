@@ -1,9 +1,11 @@
 //! A layer as the words of the attention core's streams.
 
 use super::error::{LayerError, check_fit, check_one_plane, check_value_pruning};
+use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::importance::ScoreSet;
 use crate::accelerator::importance::golden::HeadScale;
 use crate::accelerator::shape::ArrayShape;
+use crate::accelerator::softmax::ValueIds;
 use crate::accelerator::top::AttentionCore;
 use crate::cosim::Field;
 use crate::golden::layer::LayerOperands;
@@ -68,6 +70,33 @@ impl CoreJob {
         flags.into_iter().chain(of_kind).chain(home).collect()
     }
 
+    /// Words of the survivors' ids in lines of so many lanes: of tokens, of `heads` heads. A selection that keeps nothing
+    /// still says so.
+    pub(super) fn kept_words(&self, heads: usize, lanes: usize) -> [usize; 2] {
+        let kinds = [
+            (self.pinned.len(), self.keep_tokens),
+            (heads, self.keep_heads),
+        ];
+        kinds.map(|(live, keep)| {
+            if keep < live {
+                lines_of(keep, lanes)
+            } else {
+                0
+            }
+        })
+    }
+
+    /// Words of the scores, likewise.
+    pub(super) fn score_words(&self, heads: usize, lanes: usize) -> [usize; 2] {
+        [self.pinned.len(), heads].map(|live| {
+            if self.report {
+                lines_of(live, lanes)
+            } else {
+                0
+            }
+        })
+    }
+
     /// Words of the `pin` channel: one flag per token, in score lines.
     pub(super) fn pins(&self, lanes: usize) -> Vec<Vec<i64>> {
         if !self.zero {
@@ -80,6 +109,11 @@ impl CoreJob {
         };
         self.pinned.chunks(lanes).map(line).collect()
     }
+}
+
+/// Lines of so many lanes that hold `count` elements, at least one.
+fn lines_of(count: usize, lanes: usize) -> usize {
+    count.div_ceil(lanes).max(1)
 }
 
 /// The words of a layer, per input channel, in the order in which the core takes them.
@@ -145,7 +179,6 @@ impl CoreFields {
                 name => Field::unsigned(name, field.ty.width),
             })
             .collect();
-        let unsigned = |field: crate::hdl::Field| Field::unsigned(&field.name, field.ty.width);
         let importance = core.importance();
         let sets = [importance.token_scores().set, importance.head_scores().set];
         CoreFields {
@@ -155,8 +188,8 @@ impl CoreFields {
             job: core
                 .importance()
                 .job_fields()
-                .into_iter()
-                .map(unsigned)
+                .iter()
+                .map(Field::from)
                 .collect(),
             pin: vec![Field::unsigned("data", 1).lanes(core.softmax_lanes)],
             kept: sets.clone().map(|set| kept_fields(&set)),
@@ -165,13 +198,11 @@ impl CoreFields {
                 Field::signed("data", formats.output_bits()).lanes(core.output_lanes),
                 Field::unsigned("last", 1),
             ],
-            value_id: core.softmax().use_pass().value_ids().map(|ids| {
-                vec![
-                    Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
-                    Field::unsigned("count", value_bits(ids.lanes)),
-                    Field::unsigned("last", 1),
-                ]
-            }),
+            value_id: core
+                .softmax()
+                .use_pass()
+                .value_ids()
+                .map(|ids| value_id_fields(&ids)),
             lsb: core.refines().then(|| {
                 [
                     vec![Field::unsigned("data", KEY_LSB_BITS).lanes(multipliers)],
@@ -187,6 +218,15 @@ pub fn kept_fields(set: &ScoreSet) -> Vec<Field> {
     vec![
         Field::unsigned("id", set.id_bits()).lanes(set.lanes),
         Field::unsigned("count", value_bits(set.lanes)),
+        Field::unsigned("last", 1),
+    ]
+}
+
+/// Fields of a channel of kept values' positions.
+pub fn value_id_fields(ids: &ValueIds) -> Vec<Field> {
+    vec![
+        Field::unsigned("data", ids.id_bits()).lanes(ids.lanes),
+        Field::unsigned("count", value_bits(ids.lanes)),
         Field::unsigned("last", 1),
     ]
 }
@@ -236,17 +276,14 @@ impl LayerStreams {
         check_value_pruning(core, layer)?;
         check_one_plane(layer.key_lsbs.is_some())?;
         let key_lines = |head: &Vec<Vec<i64>>| lines(shape, head);
-        // A selection that keeps nothing still says so.
-        let lines_of = |count: usize| count.div_ceil(core.softmax_lanes).max(1);
         Ok(LayerStreams {
             key: layer.keys.iter().flat_map(key_lines).collect(),
             value: layer.values.iter().flat_map(key_lines).collect(),
             row: row_words(core, layer, level, &job.head_scales),
             job: job.word(heads),
             pin: job.pins(core.softmax_lanes),
-            kept_words: [(keys, job.keep_tokens), (heads, job.keep_heads)]
-                .map(|(live, keep)| if keep < live { lines_of(keep) } else { 0 }),
-            score_words: [keys, heads].map(|live| if job.report { lines_of(live) } else { 0 }),
+            kept_words: job.kept_words(heads, core.softmax_lanes),
+            score_words: job.score_words(heads, core.softmax_lanes),
             words_per_row: head_dim / core.output_lanes,
             value_id_words: value_id_words(core, layer, level),
             lsb: Vec::new(),
@@ -269,7 +306,12 @@ impl LayerStreams {
     }
 }
 
-fn value_id_words(core: &AttentionCore, layer: &LayerOperands, level: usize) -> usize {
+/// Words of the positions of kept values: one per score line of every row that prunes.
+pub(super) fn value_id_words(
+    core: &AttentionPipeline,
+    layer: &LayerOperands,
+    level: usize,
+) -> usize {
     let rows = layer.value_pruning.iter().zip(&layer.live_keys);
     let pruned = rows.filter(|(pruning, live)| pruning.keep < **live);
     let lines: usize = pruned.map(|(_, &live)| core.score_lines(level, live)).sum();

@@ -25,6 +25,13 @@ impl Live {
         }
     }
 
+    /// The KV heads that a live head reads, ascending; `kv_heads` are those of all query heads.
+    pub fn kv_heads(&self, kv_heads: &[usize]) -> Vec<usize> {
+        let mut used = gather(kv_heads, &self.heads);
+        used.dedup();
+        used
+    }
+
     /// The queries that take part, ascending, of a layer with `queries` queries over `keys` keys: those whose token
     /// lives. The queries are the newest of the keys, so query i is token i + keys - queries; queries beyond the number
     /// of keys, the first ones, are no key's and always take part.

@@ -62,8 +62,7 @@ impl LayerOperands {
         let heads = &live.heads;
 
         let of_heads = gather(&self.kv_heads, heads);
-        let mut used = of_heads.clone();
-        used.dedup();
+        let used = live.kv_heads(&self.kv_heads);
         let number = |kv_head: &usize| used.partition_point(|other| other < kv_head);
         let vectors = |of_kv_heads: &[Vec<Vec<i64>>]| {
             let head = |&kv_head: &usize| gather(&of_kv_heads[kv_head], &live.tokens);

@@ -36,10 +36,7 @@ pub struct Ports<'a> {
 }
 
 fn unsigned(fields: &[hdl::Field]) -> Vec<Field> {
-    fields
-        .iter()
-        .map(|field| Field::unsigned(&field.name, field.ty.width))
-        .collect()
+    fields.iter().map(Field::from).collect()
 }
 
 impl<'a> Ports<'a> {
