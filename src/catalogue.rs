@@ -3,7 +3,7 @@
 //! Tests that hold for any block (lint, other tools, snapshots of names) walk through this list.
 
 use crate::accelerator::control::Dispatch;
-use crate::accelerator::fetch::{Fetch, ReadMaster};
+use crate::accelerator::fetch::Fetch;
 use crate::accelerator::importance::Probability;
 use crate::accelerator::memory_core::MemoryCore;
 use crate::accelerator::output::OutputWriter;
@@ -154,7 +154,7 @@ pub fn beside_core(config: &Config) -> Vec<Box<dyn Block>> {
     let top_k = TopK::new(config);
     let importance = AttentionCore::new(config).importance();
     vec![
-        Box::new(ReadMaster::new(config)),
+        Box::new(Fetch::new(config).read_master()),
         Box::new(Fetch::new(config)),
         Box::new(MemoryCore::new(config)),
         Box::new(OutputWriter::new(config).master()),

@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use spatten::accelerator::fetch::Placement;
 use spatten::accelerator::fetch::model::{FetchModel, List};
 use spatten::cosim::memory::{AxiSlave, BEAT_BYTES, Hbm2Timing, MemoryTiming, SlaveOptions};
 
@@ -47,18 +48,13 @@ fn survivors(kind: Kind, random: &mut ChaCha8Rng) -> Vec<usize> {
     }
 }
 
-/// Channel of a token before the turn by head: tokens at any power of two of distance spread over all channels.
-fn channel(id: usize) -> usize {
-    let row = id / CHANNELS;
-    (id ^ row ^ (row >> 4) ^ (5 * (row >> 2))) % CHANNELS
-}
-
 /// K and V of head after head and layer after layer, all of a layer with the same survivors; planes
 /// begin `spacing` bytes apart.
 fn lists(kind: Kind, beats: usize, spacing: u64) -> Vec<List> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let stride = (beats as u64 * BEAT_BYTES).next_power_of_two();
-    let rows = (KEYS / CHANNELS) as u64;
+    let placement = Placement::new(CHANNELS);
+    let rows = placement.rows(KEYS) as u64;
     let mut lists = Vec::new();
     let (mut plane, mut vectors) = (0, 0);
     while vectors * beats < BEATS {
@@ -67,10 +63,12 @@ fn lists(kind: Kind, beats: usize, spacing: u64) -> Vec<List> {
             for values in [false, true] {
                 let base = (2 * plane + u64::from(values)) * spacing;
                 let place = |&id: &usize| {
-                    let row = head as u64 * rows + (id / CHANNELS) as u64;
-                    let turn = (5 * head + if values { 8 } else { 0 }) % CHANNELS;
-                    let channel = channel(id) ^ turn;
-                    (channel, base + row * stride)
+                    let row = head as u64 * rows + placement.row(id) as u64;
+                    let rotation = match values {
+                        true => placement.value_rotation(head),
+                        false => placement.rotation(head),
+                    };
+                    (placement.channel(id, rotation), base + row * stride)
                 };
                 let vectors = ids.iter().map(place).collect();
                 lists.push(List {

@@ -44,7 +44,9 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
         let target = report.words + options.cases as u64 / 2;
         while report.words < target {
             let case = Case::new(config, &mut random);
-            report.words += case.check(&mut engine, &mut random)?;
+            let (rows, cycles) = case.check(&mut engine, &mut random)?;
+            report.words += rows;
+            report.cycles += cycles;
         }
     }
     let timing = MemoryTiming::Fixed(20);
@@ -171,8 +173,12 @@ impl Case {
         }
     }
 
-    /// Runs it with random stalls, and holds everything against the golden model; rows compared.
-    fn check(&self, engine: &mut RtlEngine, random: &mut ChaCha8Rng) -> Result<u64, BenchError> {
+    /// Runs it with random stalls, and holds everything against the golden model; rows compared, and cycles.
+    fn check(
+        &self,
+        engine: &mut RtlEngine,
+        random: &mut ChaCha8Rng,
+    ) -> Result<(u64, u64), BenchError> {
         let at_full_speed = random.random_bool(0.3);
         engine.stall(|| match at_full_speed {
             true => Stalls::NONE,
@@ -224,7 +230,8 @@ impl Case {
                 result.moved
             )
         })?;
-        Ok((self.operands.queries.len() * self.operands.live_keys.len()) as u64)
+        let rows = self.operands.queries.len() * self.operands.live_keys.len();
+        Ok((rows as u64, result.cycles))
     }
 }
 

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use super::harness::{ensure, random_stalls, start};
 use super::streams::{design, figure};
 use super::{BenchError, Options, Report};
-use crate::accelerator::fetch::read_master::{BEAT_BYTES, ReadFault, ReadMaster};
+use crate::accelerator::axi::BEAT_BYTES;
+use crate::accelerator::fetch::{Fetch, ReadFault, ReadMaster};
 use crate::config::Config;
 use crate::cosim::memory::{
     AxiChannels, AxiLimits, AxiSlave, AxiStalls, Hbm2Timing, MemoryTiming, Response, SlaveFault,
@@ -22,7 +23,7 @@ use crate::cosim::{Bench, Design, Field, MemoryId, SinkId, SourceId, Stalls};
 /// # Errors
 /// [`BenchError`]: a tool fails; a beat, an error record or a documented figure is wrong; a rule of AXI4 is broken.
 pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
-    let used = ReadMaster::new(config);
+    let used = Fetch::new(config).read_master();
     let mut report = check(&used, &design(&used), options)?;
     for (outstanding, burst_beats) in [(2, 1), (5, 3)] {
         let corner = ReadMaster {

@@ -1,8 +1,6 @@
 //! The attention pipeline: `query_key`, `softmax`, `prob_value` and importance, joined by streams. Its lines come from
 //! whatever holds K and V.
 
-use std::cell::Cell;
-
 use super::importance::{HeadMagnitude, Importance};
 use super::kv_buffer::LineRing;
 use super::prob_value::ProbValue;
@@ -11,8 +9,7 @@ use super::refine::{QueryNoise, Refine};
 use super::shape::ArrayShape;
 use super::softmax::{Softmax, ValueRanking};
 use crate::cells::banked_fifo::BankedFifo;
-use crate::cells::fifo::Fifo;
-use crate::cells::fork::Fork;
+use crate::cells::fork::{Fork, StreamFork};
 use crate::cells::join::Join;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
@@ -308,44 +305,6 @@ impl AttentionPipeline {
     }
 }
 
-/// A row descriptor on its way to several stages.
-pub(super) struct RowFork<'m> {
-    m: &'m Builder,
-    fork: Instance<'m>,
-    row: Stream<'m>,
-    taken: Cell<usize>,
-}
-
-impl<'m> RowFork<'m> {
-    /// A fork of `row` with that many branches, the instance `name`.
-    pub(super) fn new(m: &'m Builder, name: &str, branches: usize, row: Stream<'m>) -> Self {
-        let fork = m.instance(name, &Fork { branches });
-        fork.input("in_valid", row.valid);
-        row.ready.drive(fork.output("in_ready"));
-        RowFork {
-            m,
-            fork,
-            row,
-            taken: Cell::new(0),
-        }
-    }
-
-    /// The next branch: the named fields.
-    pub(super) fn direct(&self, fields: &[&str]) -> Stream<'m> {
-        let branch = self.fork.stream(&format!("out{}", self.taken.get()));
-        self.taken.set(self.taken.get() + 1);
-        let fields = fields.iter().map(|f| ((*f).to_owned(), self.row.field(f)));
-        Stream::new(branch.valid, branch.ready, fields.collect())
-    }
-
-    /// The same, waiting for its stage in a FIFO of `depth`.
-    pub(super) fn branch(&self, name: &str, depth: usize, fields: &[&str]) -> Stream<'m> {
-        let stream = self.direct(fields);
-        let fifo = Fifo::new(stream.width(), depth);
-        self.m.through(&format!("u_{name}_fifo"), &fifo, stream)
-    }
-}
-
 impl Block for AttentionPipeline {
     fn name(&self) -> String {
         format!("spatten_{}_attention_pipeline", self.name)
@@ -464,13 +423,13 @@ struct FirstPart<'m> {
 impl AttentionPipeline {
     /// Hands out the row descriptor to the stages from softmax on, and where there is an LSB plane to those before it;
     /// then the others get it through one memory, as rows may wait for long between `query_key` and softmax.
-    fn fork<'m>(&self, m: &'m Builder, row: Stream<'m>) -> (RowFork<'m>, Option<FirstPart<'m>>) {
+    fn fork<'m>(&self, m: &'m Builder, row: Stream<'m>) -> (StreamFork<'m>, Option<FirstPart<'m>>) {
         m.section("every stage gets its part of the row descriptor");
         let branches = if self.value_engines > 0 { 5 } else { 4 };
         if !self.refines() {
-            return (RowFork::new(m, "u_row_fork", branches, row), None);
+            return (StreamFork::new(m, "u_row_fork", branches, row), None);
         }
-        let first = RowFork::new(m, "u_first_row_fork", 3, row);
+        let first = StreamFork::new(m, "u_first_row_fork", 3, row);
         let names = ["rule", "noise_shift"];
         let query = first.branch("query_row", Self::ROWS_AHEAD - 1, &names);
         let fields = Refine::row_fields();
@@ -484,7 +443,10 @@ impl AttentionPipeline {
         let ring = BankedFifo::new(others.width(), self.rows_in_flight);
         let others = m.through("u_row_ring", &ring, others);
         let first = FirstPart { query, refine };
-        (RowFork::new(m, "u_row_fork", branches, others), Some(first))
+        (
+            StreamFork::new(m, "u_row_fork", branches, others),
+            Some(first),
+        )
     }
 
     /// Final scores and their maxima: `query_key` and `refine`.
@@ -516,7 +478,7 @@ impl AttentionPipeline {
             ("shift".to_owned(), of_query.field("noise_shift")),
         ];
         let both = u_join.stream("out").with_fields(fields);
-        let fork = RowFork::new(m, "u_query_fork", 2, both);
+        let fork = StreamFork::new(m, "u_query_fork", 2, both);
 
         let u_query_key = m.instance("u_query_key", &self.query_key());
         u_query_key

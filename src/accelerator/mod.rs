@@ -27,6 +27,7 @@
 //! - credits: places behind a pipeline that are still free; a word enters only when it can leave.
 
 pub mod attention_pipeline;
+pub mod axi;
 pub mod control;
 pub mod fetch;
 pub mod importance;

@@ -2,10 +2,10 @@
 
 use std::ops::Deref;
 
-use super::attention_pipeline::{AttentionPipeline, RowFork};
+use super::attention_pipeline::AttentionPipeline;
 use super::kv_buffer::{LineBuffer, LineColumn, LineRing};
 use super::refine::Refine;
-use crate::cells::fork::Fork;
+use crate::cells::fork::{Fork, StreamFork};
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::net;
@@ -122,7 +122,7 @@ impl Block for AttentionCore {
 
         m.section("the buffers and the pipeline get their parts of the row descriptor");
         let branches = if self.refines() { 5 } else { 4 };
-        let rows = RowFork::new(m, "u_row_fork", branches, row);
+        let rows = StreamFork::new(m, "u_row_fork", branches, row);
         let of_buffer = ["level", "live", "release", "keys"];
         let key_row = rows.branch("key_row", 2, &of_buffer);
         let ahead = AttentionPipeline::ROWS_AHEAD - 1;

@@ -1,6 +1,9 @@
 //! Fork: one stream to several receivers, each of which takes the word in its own time.
 
-use crate::hdl::{About, Block, Builder};
+use std::cell::Cell;
+
+use super::fifo::Fifo;
+use crate::hdl::{About, Block, Builder, Instance, Stream};
 use crate::net;
 
 /// The handshake of a fork; the payload needs no logic and goes past it.
@@ -55,5 +58,64 @@ impl Block for Fork {
             out.valid.drive(input.valid & !taken.bit(b));
         }
         input.ready.drive(all);
+    }
+}
+
+/// A word on its way to several receivers, each of which gets some of its fields.
+pub(crate) struct StreamFork<'m> {
+    m: &'m Builder,
+    fork: Instance<'m>,
+    word: Stream<'m>,
+    taken: Cell<usize>,
+}
+
+impl<'m> StreamFork<'m> {
+    /// A fork of `word` with that many branches, the instance `name`.
+    pub(crate) fn new(m: &'m Builder, name: &str, branches: usize, word: Stream<'m>) -> Self {
+        let fork = m.instance(name, &Fork { branches });
+        fork.input("in_valid", word.valid);
+        word.ready.drive(fork.output("in_ready"));
+        StreamFork {
+            m,
+            fork,
+            word,
+            taken: Cell::new(0),
+        }
+    }
+
+    /// The next branch: the named fields.
+    pub(crate) fn direct(&self, fields: &[&str]) -> Stream<'m> {
+        let alike: Vec<_> = fields.iter().map(|&name| (name, name)).collect();
+        self.direct_as(&alike)
+    }
+
+    /// The next branch: fields under other names, (name, name in the word).
+    fn direct_as(&self, fields: &[(&str, &str)]) -> Stream<'m> {
+        let branch = self.fork.stream(&format!("out{}", self.taken.get()));
+        self.taken.set(self.taken.get() + 1);
+        let field = |&(name, of_word): &(&str, &str)| (name.to_owned(), self.word.field(of_word));
+        Stream::new(
+            branch.valid,
+            branch.ready,
+            fields.iter().map(field).collect(),
+        )
+    }
+
+    /// The next branch, waiting for its receiver in a FIFO of `depth`: the named fields.
+    pub(crate) fn branch(&self, name: &str, depth: usize, fields: &[&str]) -> Stream<'m> {
+        let alike: Vec<_> = fields.iter().map(|&name| (name, name)).collect();
+        self.branch_as(name, depth, &alike)
+    }
+
+    /// The same with fields under other names, (name, name in the word).
+    pub(crate) fn branch_as(
+        &self,
+        name: &str,
+        depth: usize,
+        fields: &[(&str, &str)],
+    ) -> Stream<'m> {
+        let stream = self.direct_as(fields);
+        let fifo = Fifo::new(stream.width(), depth);
+        self.m.through(&format!("u_{name}_fifo"), &fifo, stream)
     }
 }

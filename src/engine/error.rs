@@ -61,11 +61,11 @@ pub enum LayerError {
         /// The configuration's name.
         config: String,
     },
-    /// An LSB plane in the attention core of testbench streams.
+    /// An LSB plane in streams that carry one plane.
     #[error(
-        "K with an LSB plane: the engine rtl does not fetch LSBs yet; take the engine golden, or store K in one plane"
+        "K with an LSB plane: the attention core's streams carry one plane; take the memory core"
     )]
-    RtlLsbPlane,
+    OnePlane,
     /// Values to prune on hardware that keeps them all.
     #[error(
         "local value pruning of query {query} to {keep} of its {live} keys: the hardware of configuration {config} \
@@ -185,13 +185,13 @@ pub(super) fn check_lsb_plane(config: &Config, has_lsb_plane: bool) -> Result<()
     }
 }
 
-/// Checks that K has no LSB plane, which the RTL engine does not fetch.
+/// Checks that K has no LSB plane, which the attention core's streams do not carry.
 ///
 /// # Errors
-/// [`LayerError::RtlLsbPlane`] when it has one.
+/// [`LayerError::OnePlane`] when it has one.
 pub(super) fn check_one_plane(has_lsb_plane: bool) -> Result<(), LayerError> {
     match has_lsb_plane {
-        true => Err(LayerError::RtlLsbPlane),
+        true => Err(LayerError::OnePlane),
         false => Ok(()),
     }
 }

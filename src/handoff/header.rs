@@ -1,7 +1,7 @@
 //! The C header of the memory image: its constants, and where vectors and their bytes lie.
 
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::VectorFormat;
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
 use crate::config::Config;
 use crate::numerics::{KEY_LSB_BITS, log2_exact};
 use crate::workload::memory_image::{BASE_ALIGNMENT, LEAST_PLANE_BYTES, Plane};

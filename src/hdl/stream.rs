@@ -96,12 +96,25 @@ impl<'m> Stream<'m> {
         self.fields.iter().map(|f| f.1.width()).sum()
     }
 
-    /// Names and types of the fields.
-    fn shape(&self) -> Vec<(String, Ty)> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.clone(), value.ty()))
-            .collect()
+    /// Every field with its name.
+    pub fn fields(&self) -> Vec<(String, Sig<'m>)> {
+        self.fields.clone()
+    }
+
+    /// Fields like this stream's, in a word that is packed as [`packed`](Self::packed).
+    #[track_caller]
+    pub fn unpacked(&self, word: Sig<'m>) -> Vec<(String, Sig<'m>)> {
+        let mut lo = word.width();
+        let field = |(name, value): &(String, Sig<'m>)| {
+            lo -= value.width();
+            let part = word.slice(lo, value.width());
+            let part = match value.ty().signed {
+                true => part.as_signed(),
+                false => part,
+            };
+            (name.clone(), part)
+        };
+        self.fields.iter().map(field).collect()
     }
 
     /// The same handshake around other fields.
@@ -184,23 +197,13 @@ impl Builder {
     /// register or a FIFO as wide as the stream; the fields come out under their names.
     #[track_caller]
     pub fn through<'m>(&'m self, name: &str, block: &dyn Block, stream: Stream<'m>) -> Stream<'m> {
-        let shape = stream.shape();
         let child = self.instance(name, block);
         child
             .input("in_valid", stream.valid)
             .input("in_data", stream.packed());
         stream.ready.drive(child.output("in_ready"));
         let word = child.output("out_data");
-        let mut lo = word.width();
-        let fields = shape
-            .into_iter()
-            .map(|(field, ty)| {
-                lo -= ty.width;
-                let value = word.slice(lo, ty.width);
-                let value = if ty.signed { value.as_signed() } else { value };
-                (field, value)
-            })
-            .collect();
+        let fields = stream.unpacked(word);
         let ready = self.wire(&format!("{}_out_ready", &name["u_".len()..]), 1, "");
         child.input("out_ready", ready);
         Stream::new(child.output("out_valid"), ready, fields)

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Benchmark, Inputs, Row};
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::{Class, Fetch, Placement, VectorFormat};
 use crate::config::Config;
 use crate::cosim::Design;
@@ -15,6 +15,7 @@ use crate::hdl::elaborate;
 use crate::testbenches::Options;
 use crate::testbenches::fetch::jobs::{Job, Jobs};
 use crate::testbenches::fetch::ports::Ports;
+use crate::workload::memory_image::key_format;
 
 /// Heads of a layer, which share their survivors.
 const HEADS: usize = 12;
@@ -109,17 +110,6 @@ impl Kind {
     }
 }
 
-/// The format of head `head`'s vectors.
-fn format(bits: usize, head: usize) -> VectorFormat {
-    match (bits, head % 2) {
-        (4, _) => VectorFormat::Bits4,
-        (6, 0) => VectorFormat::Bits6A,
-        (6, _) => VectorFormat::Bits6B,
-        (8, _) => VectorFormat::Bits8,
-        _ => VectorFormat::Bits12,
-    }
-}
-
 /// What is measured: one width, one kind of lists, one memory.
 struct Case {
     bits: usize,
@@ -174,7 +164,7 @@ impl Layers<'_> {
         let space = 1u64 << self.fetch.base_bits();
         for head in 0..HEADS {
             for class in [Class::Key, Class::Value] {
-                let format = format(case.bits, head);
+                let format = key_format(case.bits, head);
                 let stride = format.stride(self.dim());
                 let place = if format.is_paired() {
                     head / 2 * 2

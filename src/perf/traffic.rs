@@ -1,7 +1,7 @@
 //! Bytes that a layer moves between the memory channels and the accelerator.
 
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::VectorFormat;
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
 use crate::accelerator::refine::golden::Rule;
 use crate::golden::layer::LayerOperands;
 use crate::numerics::Formats;

@@ -3,7 +3,7 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::{Class, Fetch, Placement, VectorFormat};
 use crate::accelerator::kv_buffer::golden::BufferRow;
 use crate::cosim::memory::SparseMemory;

@@ -350,7 +350,6 @@ module spatten_fetch_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s1024 (
   );
 
   // ---- errors, one port's after the other's ------------------------------------
-  wire [25:0] record = {1'b0, {port0_error_kind, port0_error_id, port0_error_address}};
   wire record_in_ready;
   assign port0_error_ready = record_in_ready;
   wire [25:0] record_out_data;
@@ -368,7 +367,7 @@ module spatten_fetch_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s1024 (
     .rst_ni      (rst_ni),
     .in_valid_i  (port0_error_valid),
     .in_ready_o  (record_in_ready),
-    .in_data_i   (record),
+    .in_data_i   ({1'b0, port0_error_kind, port0_error_id, port0_error_address}),
     .out_valid_o (record_out_valid),
     .out_ready_i (record_out_ready),
     .out_data_o  (record_out_data)

@@ -2,10 +2,9 @@
 
 use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::fetch::{Class, FORMAT_BITS, Fetch};
-use crate::cells::fifo::Fifo;
-use crate::cells::fork::Fork;
+use crate::cells::fork::{Fork, StreamFork};
 use crate::config::Config;
-use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream, StreamOut};
+use crate::hdl::{About, Block, Builder, Field, Stream, StreamOut};
 use crate::net;
 use crate::numerics::index_bits;
 
@@ -142,33 +141,19 @@ impl Block for Dispatch {
         let key_job = m.stream_out("key_job", &fetch.job_fields(Class::Key));
 
         m.section("a row's words, each in a FIFO of its own");
-        let u_rows = m.instance("u_row_fork", &Fork { branches: 6 });
-        u_rows.input("in_valid", row.valid);
-        row.ready.drive(u_rows.output("in_ready"));
         let ahead = self.rows_ahead();
         // Rows between their query and their outputs.
         let under_way = ahead + pipeline.rows();
-        let branch =
-            |index, name, depth, fields| waiting(m, u_rows, (index, name, depth), &row, fields);
-        query_fetch.connect(branch(
-            0,
-            "query_fetch",
-            2,
-            based(&fetch.query_fields(), "query_base"),
-        ));
-        let level = vec![("level".to_owned(), "level".to_owned())];
+        let (places, pipeline_fields) = (fetch.query_fields(), pipeline.row_fields());
+        let rows = StreamFork::new(m, "u_row_fork", 6, row);
+        query_fetch.connect(rows.branch_as("query_fetch", 2, &based(&places, "query_base")));
         // Two more than the ring holds: they are being asked for.
-        let level = branch(1, "level", ahead + 2, level);
-        key_row.connect(branch(2, "key_row", ahead, same(&ring_fields)));
-        value_row.connect(branch(3, "value_row", under_way, same(&ring_fields)));
-        pipeline_row.connect(branch(
-            4,
-            "pipeline_row",
-            ahead,
-            same(&pipeline.row_fields()),
-        ));
-        let fields = based(&self.output_row_fields(), "output_base");
-        output_row.connect(branch(5, "output_row", under_way, fields));
+        let level = rows.branch("level", ahead + 2, &["level"]);
+        key_row.connect(rows.branch("key_row", ahead, &names(&ring_fields)));
+        value_row.connect(rows.branch("value_row", under_way, &names(&ring_fields)));
+        pipeline_row.connect(rows.branch("pipeline_row", ahead, &names(&pipeline_fields)));
+        let fields = based(&places, "output_base");
+        output_row.connect(rows.branch_as("output_row", under_way, &fields));
 
         m.section("a query and its level");
         query.drive(
@@ -203,14 +188,9 @@ impl Dispatch {
         let told_out = m.stream_out("refined", &Self::refined_fields());
 
         m.section("key jobs, and what is needed of them for the LSBs");
-        let u_keys = m.instance("u_key_fork", &Fork { branches: 2 });
-        u_keys.input("in_valid", key.valid);
-        key.ready.drive(u_keys.output("in_ready"));
-        let job = u_keys.stream("out0");
-        let fields = self.fetch.job_fields(Class::Key).into_iter();
-        let fields = fields.map(|field| (field.name.clone(), key.field(&field.name)));
-        key_job.connect(Stream::new(job.valid, job.ready, fields.collect()));
-        let names = [
+        let keys = StreamFork::new(m, "u_key_fork", 2, key);
+        key_job.connect(keys.direct(&names(&self.fetch.job_fields(Class::Key))));
+        let fields = [
             ("base", "lsb_base"),
             ("rotation", "lsb_rotation"),
             ("level", "level"),
@@ -219,8 +199,7 @@ impl Dispatch {
             ("list_last", "list_last"),
             ("progressive", "progressive"),
         ];
-        let names = names.map(|(name, field)| (name.to_owned(), field.to_owned()));
-        let later = waiting(m, u_keys, (1, "lsb", JOBS_AHEAD), &key, names.into());
+        let later = keys.branch_as("lsb", JOBS_AHEAD, &fields);
 
         m.section("a job goes on when it is known whether its row needs the LSBs");
         let progressive = later.field("progressive");
@@ -264,35 +243,13 @@ impl Dispatch {
     }
 }
 
-/// Pairs of a field and the stream's field that it is, which are called alike.
-fn same(fields: &[Field]) -> Vec<(String, String)> {
-    based(fields, "base")
+fn names(fields: &[Field]) -> Vec<&str> {
+    fields.iter().map(|field| field.name.as_str()).collect()
 }
 
-/// The same, but the stream's field for the place of the head's vectors is called `base`.
-fn based(fields: &[Field], base: &str) -> Vec<(String, String)> {
-    let of_stream = |name: &str| (if name == "base" { base } else { name }).to_owned();
-    let names = fields.iter().map(|field| &field.name);
-    names.map(|name| (name.clone(), of_stream(name))).collect()
-}
-
-/// A branch of a fork: the fields `(name, field of the stream)`, waiting in a FIFO.
-fn waiting<'m>(
-    m: &'m Builder,
-    fork: Instance<'m>,
-    (index, name, depth): (usize, &str, usize),
-    stream: &Stream<'m>,
-    fields: Vec<(String, String)>,
-) -> Stream<'m> {
-    let branch = fork.stream(&format!("out{index}"));
-    let fields: Vec<(String, Sig)> = fields
-        .into_iter()
-        .map(|(name, field)| (name, stream.field(&field)))
-        .collect();
-    let branch = Stream::new(branch.valid, branch.ready, fields);
-    m.through(
-        &format!("u_{name}_fifo"),
-        &Fifo::new(branch.width(), depth),
-        branch,
-    )
+/// Fields of a place, (name, name in the row's word), whose `base` the word calls `base`.
+fn based<'a>(fields: &'a [Field], base: &'a str) -> Vec<(&'a str, &'a str)> {
+    let of_word = |name: &'a str| if name == "base" { base } else { name };
+    let pairs = names(fields).into_iter();
+    pairs.map(|name| (name, of_word(name))).collect()
 }

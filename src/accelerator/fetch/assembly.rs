@@ -2,8 +2,8 @@
 
 use super::Class;
 use super::bitwidth_converter::BitwidthConverter;
-use super::read_master::BEAT_BITS;
 use super::tag::VectorTag;
+use crate::accelerator::axi::BEAT_BITS;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::counter::{count, ring_pointer};
 use crate::cells::fifo::Fifo;

@@ -1,7 +1,7 @@
 //! Bitwidth converter: a beat of a vector becomes the parts of its elements that the beat holds, widened.
 
 use super::format::VectorFormat;
-use super::read_master::BEAT_BITS;
+use crate::accelerator::axi::BEAT_BITS;
 use crate::accelerator::shape::ArrayShape;
 use crate::hdl::{About, Block, Builder, Sig};
 use crate::net;

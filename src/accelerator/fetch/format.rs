@@ -10,7 +10,7 @@
 //! 10 bits  [A high nibble][A middle nibble] [A low 2 | B low 2] [B middle nibble][B high nibble]
 //! ```
 
-use super::read_master::BEAT_BYTES;
+use crate::accelerator::axi::BEAT_BYTES;
 
 /// How a vector of d elements is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,26 +3,13 @@
 //! Every read under way has an id of its own, so the memory may answer in any order; a table holds under each id what
 //! the read is for. What the memory answers is checked against what is under way.
 
+use crate::accelerator::axi::{self, BEAT_BITS, BEAT_BYTES, PAGE_BEATS};
 use crate::cells::fifo::Fifo;
 use crate::cells::spill_register::SpillRegister;
 use crate::cells::sram::Sram;
-use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{index_bits, log2_exact, value_bits};
 use crate::{net, reg};
-
-/// Bytes of a beat of AXI4 data.
-pub const BEAT_BYTES: usize = 32;
-/// Bits of a beat of AXI4 data.
-pub const BEAT_BITS: usize = 8 * BEAT_BYTES;
-/// Bits of a burst's length field.
-const LENGTH_BITS: usize = 8;
-/// `ARSIZE`: log2 of a beat's bytes.
-const FULL_SIZE: u64 = 5;
-/// `ARBURST`: incrementing addresses.
-const INCREMENTING: u64 = 1;
-/// Beats between two addresses that no burst may cross: 4 KB.
-const PAGE_BEATS: usize = 4096 / BEAT_BYTES;
 
 /// What a port can find wrong with the memory behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,24 +72,6 @@ pub struct ReadMaster {
 }
 
 impl ReadMaster {
-    /// Bits of a tag's class: K, K's LSB plane, V or Q.
-    const CLASS_BITS: usize = 2;
-
-    /// The port of a configuration. A tag is a class of vectors and a place in the K or V buffer; the longest read is a
-    /// row of Q: 16 bits per element.
-    pub fn new(config: &Config) -> Self {
-        let smallest = config.min_head_dim();
-        let places = config.key_capacity(smallest);
-        let places = places.max(config.value_capacity(smallest));
-        ReadMaster {
-            address_bits: config.memory.address_bits,
-            outstanding: config.memory.outstanding_reads,
-            burst_beats: config.max_head_dim() * 16 / BEAT_BITS,
-            tag_bits: Self::CLASS_BITS + index_bits(places),
-            timeout: 1 << config.memory.silence_log2,
-        }
-    }
-
     /// Cycles from a request's transfer to the first cycle that shows its address.
     pub const REQUEST_LATENCY: u64 = 1;
 
@@ -147,13 +116,11 @@ impl ReadMaster {
 
     /// Fields of channel `ar`.
     pub fn address_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("id", self.id_bits(), "of no other read under way"),
-            Field::new("addr", self.address_bits, "byte address of the first beat"),
-            Field::new("len", LENGTH_BITS, "beats - 1"),
-            Field::new("size", 3, "always 5: 32 bytes"),
-            Field::new("burst", 2, "always 1: INCR"),
-        ]
+        axi::address_fields(
+            self.id_bits(),
+            self.address_bits,
+            "of no other read under way",
+        )
     }
 
     /// Fields of channel `r`.
@@ -266,7 +233,8 @@ impl Block for ReadMaster {
         issue.drive(request.valid & open_for_requests);
         request.ready.drive(open_for_requests);
         let (address, length) = (request.field("address"), request.field("length"));
-        self.forbid_crossing(m, *issue, address, length);
+        let message = "a read crosses a 4 KB boundary";
+        axi::forbid_crossing(m, *issue, (address, length), message);
         let addresses = Stream::new(
             *issue,
             address_room,
@@ -280,22 +248,7 @@ impl Block for ReadMaster {
             width: addresses.width(),
         };
         let addresses = m.through("u_address", &register, addresses);
-        ar.drive(
-            addresses.valid,
-            &[
-                ("id", addresses.field("id")),
-                (
-                    "addr",
-                    addresses
-                        .field("address")
-                        .shift_left(log2_exact(BEAT_BYTES)),
-                ),
-                ("len", addresses.field("length").extend(LENGTH_BITS)),
-                ("size", m.lit(FULL_SIZE, 3)),
-                ("burst", m.lit(INCREMENTING, 2)),
-            ],
-        );
-        addresses.ready.drive(ar.ready);
+        axi::drive_address(m, &ar, addresses.field("id"), addresses);
 
         m.section("data: is its read under way, and is no other inside its burst?");
         let register = SpillRegister { width: r.width() };
@@ -478,25 +431,6 @@ impl ReadMaster {
     /// Bit `id` of as many as there are ids.
     fn one_hot<'m>(&self, m: &'m Builder, id: Sig<'m>) -> Sig<'m> {
         m.lit(1, self.outstanding).shift_left_by(id)
-    }
-
-    /// Whoever lays the vectors out keeps them within 4 KB; a request that is not would be a broken rule of AXI4.
-    fn forbid_crossing<'m>(
-        &self,
-        m: &'m Builder,
-        issue: Sig<'m>,
-        address: Sig<'m>,
-        length: Sig<'m>,
-    ) {
-        let in_page = log2_exact(PAGE_BEATS);
-        let last = address.truncate(in_page).extend(in_page + 1) + length.extend(in_page + 1);
-        let last = m.net(
-            "last_in_page",
-            last,
-            "last beat, counted from the page's first",
-        );
-        let crosses = last.gt(m.lit(PAGE_BEATS as u64 - 1, in_page + 2));
-        m.never(issue & crosses, "a read crosses a 4 KB boundary");
     }
 
     /// Number of the first fault that holds.

@@ -3,9 +3,10 @@
 use super::Class;
 use super::distributor::Distributor;
 use super::format::VectorFormat;
-use super::read_master::{BEAT_BYTES, ReadMaster};
+use super::read_master::ReadMaster;
 use super::rtl::FORMAT_BITS;
 use super::tag::TagParts;
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::shape::ArrayShape;
 use crate::hdl::{About, Block, Builder, Field, Sig};
 use crate::numerics::{index_bits, log2_exact, value_bits};

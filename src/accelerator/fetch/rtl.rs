@@ -6,17 +6,16 @@ use super::class_scan::{ClassScan, place_fields};
 use super::distributor::Distributor;
 use super::fetch_path::FetchPath;
 use super::fill_crossbar::FillCrossbar;
-use super::read_master::{BEAT_BYTES, ReadMaster};
+use super::read_master::ReadMaster;
 use super::read_request::ReadRequest;
 use super::tag::VectorTag;
 use super::token_list::TokenList;
+use crate::accelerator::axi::{self, BEAT_BYTES};
 use crate::accelerator::kv_buffer::{LineColumn, LineRing};
 use crate::accelerator::shape::ArrayShape;
-use crate::cells::arbiter::Arbiter;
 use crate::cells::fifo::Fifo;
 use crate::config::Config;
-use crate::hdl::{About, Block, Builder, Field, Stream};
-use crate::net;
+use crate::hdl::{About, Block, Builder, Field};
 use crate::numerics::{index_bits, log2_exact};
 
 /// Bits of an element of K's LSB plane.
@@ -406,46 +405,13 @@ impl Block for Fetch {
         idle.drive(m.pack(&idle_of).all());
 
         m.section("errors, one port's after the other's");
-        error.connect(self.errors(m, errors));
+        let record = axi::errors_of_ports(m, errors);
+        let fifo = Fifo::new(record.width(), 1);
+        error.connect(m.through("u_record", &fifo, record));
     }
 }
 
 impl Fetch {
-    /// The errors of all ports in one stream, with the port's number.
-    fn errors<'m>(&self, m: &'m Builder, errors: Vec<Stream<'m>>) -> Stream<'m> {
-        let width = errors[0].width();
-        let port_bits = index_bits(self.channels);
-        let (word, stream) = if self.channels == 1 {
-            let error = errors.into_iter().next().expect("one port");
-            let word = m.cat(&[m.lit(0, port_bits), error.packed()]);
-            (word, error)
-        } else {
-            let arbiter = Arbiter {
-                branches: self.channels,
-                width,
-            };
-            let u_errors = m.instance("u_errors", &arbiter);
-            for (c, error) in errors.into_iter().enumerate() {
-                let fields = vec![("data".to_owned(), error.packed())];
-                u_errors.feed(&format!("in{c}"), error.with_fields(fields));
-            }
-            let error = u_errors.stream("out");
-            let word = m.cat(&[error.field("index"), error.field("data")]);
-            (word, error)
-        };
-        net!(m, record = word);
-        let record = stream.with_fields(vec![("data".to_owned(), record)]);
-        let record = m.through("u_record", &Fifo::new(port_bits + width, 1), record);
-        let mut low = port_bits + width;
-        let word = record.data();
-        let fields = self.error_fields().into_iter().map(|field| {
-            low -= field.ty.width;
-            (field.name, word.slice(low, field.ty.width))
-        });
-        let fields = fields.collect();
-        record.with_fields(fields)
-    }
-
     /// Parameters that shape a module's text, for names.
     pub(super) fn suffix(&self) -> String {
         let list = |numbers: &[usize]| {

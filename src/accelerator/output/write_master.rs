@@ -1,19 +1,12 @@
 //! Write master: complete rows of one port become AXI4 writes, whose responses are checked.
 
-use crate::accelerator::fetch::read_master::{BEAT_BITS, BEAT_BYTES};
+use crate::accelerator::axi::{self, BEAT_BITS, BEAT_BYTES};
 use crate::cells::credits::Credits;
 use crate::cells::fifo::Fifo;
 use crate::cells::spill_register::SpillRegister;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::{log2_exact, value_bits};
 use crate::{net, reg};
-
-/// Bits of a burst's length field.
-const LENGTH_BITS: usize = 8;
-/// `AWSIZE`: log2 of a beat's bytes.
-const FULL_SIZE: u64 = 5;
-/// `AWBURST`: incrementing addresses.
-const INCREMENTING: u64 = 1;
 
 /// What a port can find wrong with the memory behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,13 +84,7 @@ impl WriteMaster {
 
     /// Fields of channel `aw`.
     pub fn address_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("id", self.id_bits, "always 0"),
-            Field::new("addr", self.address_bits, "byte address of the first beat"),
-            Field::new("len", LENGTH_BITS, "beats - 1"),
-            Field::new("size", 3, "always 5: 32 bytes"),
-            Field::new("burst", 2, "always 1: INCR"),
-        ]
+        axi::address_fields(self.id_bits, self.address_bits, "always 0")
     }
 
     /// Fields of channel `w`.
@@ -186,27 +173,16 @@ impl Block for WriteMaster {
         net!(m, issue = request.valid & open_for_requests);
         request.ready.drive(open_for_requests);
         let (address, length) = (request.field("address"), request.field("length"));
-        self.forbid_crossing(m, &request);
+        let message = "a write crosses a 4 KB boundary";
+        axi::forbid_crossing(m, request.valid, (address, length), message);
         let fields = vec![("address".into(), address), ("length".into(), length)];
         let addresses = Stream::new(issue, address_room, fields);
         let register = SpillRegister {
             width: addresses.width(),
         };
         let addresses = m.through("u_address", &register, addresses);
-        let bytes = addresses
-            .field("address")
-            .shift_left(log2_exact(BEAT_BYTES));
-        aw.drive(
-            addresses.valid,
-            &[
-                ("id", m.lit(0, self.id_bits)),
-                ("addr", bytes),
-                ("len", addresses.field("length").extend(LENGTH_BITS)),
-                ("size", m.lit(FULL_SIZE, 3)),
-                ("burst", m.lit(INCREMENTING, 2)),
-            ],
-        );
-        addresses.ready.drive(aw.ready);
+        let address_valid = addresses.valid;
+        axi::drive_address(m, &aw, m.lit(0, self.id_bits), addresses);
 
         m.section("data");
         // As many places as writes may be under way.
@@ -242,7 +218,7 @@ impl Block for WriteMaster {
         pending.ready.drive(known);
         acknowledged_out.drive(known);
         writes.count(issue, known);
-        idle.drive(stop_q & !pending.valid & !addresses.valid & !answered_q);
+        idle.drive(stop_q & !pending.valid & !address_valid & !answered_q);
 
         m.section("the first error");
         let bits = log2_exact(self.timeout);
@@ -268,25 +244,5 @@ impl Block for WriteMaster {
             error_valid_q,
             &[("kind", *error_kind_q), ("address", *error_address_q)],
         );
-    }
-}
-
-impl WriteMaster {
-    /// Whoever lays the rows out keeps them within 4 KB.
-    fn forbid_crossing(&self, m: &Builder, request: &Stream<'_>) {
-        let page_beats = 4096 / BEAT_BYTES;
-        let in_page = log2_exact(page_beats);
-        let first = request
-            .field("address")
-            .truncate(in_page)
-            .extend(in_page + 1);
-        let last = first + request.field("length").extend(in_page + 1);
-        let last = m.net(
-            "last_in_page",
-            last,
-            "last beat, counted from the page's first",
-        );
-        let crosses = last.gt(m.lit(page_beats as u64 - 1, in_page + 2));
-        m.never(request.valid & crosses, "a write crosses a 4 KB boundary");
     }
 }

@@ -1,10 +1,9 @@
 //! The output writer: rows of outputs to the memory channels of their tokens.
 
 use super::write_master::WriteMaster;
-use crate::accelerator::fetch::read_master::{BEAT_BITS, BEAT_BYTES};
+use crate::accelerator::axi::{self, BEAT_BITS, BEAT_BYTES};
 use crate::accelerator::fetch::{Fetch, VectorFormat, channel_of};
 use crate::accelerator::shape::ArrayShape;
-use crate::cells::arbiter::Arbiter;
 use crate::cells::fifo::Fifo;
 use crate::cells::popcount::Popcount;
 use crate::cells::spill_register::SpillRegister;
@@ -151,7 +150,8 @@ impl Block for OutputWriter {
 
         m.section("errors");
         let error = m.stream_out("error", &self.error_fields());
-        self.errors(m, &ports, error);
+        let errors = ports.iter().map(|port| port.stream("error")).collect();
+        error.connect(axi::errors_of_ports(m, errors));
 
         m.section("all ports");
         let idles: Vec<Sig> = ports.iter().map(|port| port.output("idle")).collect();
@@ -179,14 +179,9 @@ impl Block for OutputWriter {
     }
 }
 
-/// Where a row goes.
-struct Place<'m> {
-    row: Stream<'m>,
-}
-
 impl OutputWriter {
     /// The channel and the address of each row, one cycle after it came.
-    fn place<'m>(&self, m: &'m Builder, row: Stream<'m>) -> Place<'m> {
+    fn place<'m>(&self, m: &'m Builder, row: Stream<'m>) -> Stream<'m> {
         m.section("where the row goes");
         let register = SpillRegister { width: row.width() };
         let row = m.through("u_row", &register, row);
@@ -225,9 +220,7 @@ impl OutputWriter {
         ];
         fields.extend(channel.map(|channel| ("channel".to_owned(), channel)));
         let row = row.with_fields(fields);
-        Place {
-            row: m.through("u_rows", &Fifo::new(row.width(), 2), row),
-        }
+        m.through("u_rows", &Fifo::new(row.width(), 2), row)
     }
 
     /// Beats made of the words, in a register.
@@ -272,11 +265,10 @@ impl OutputWriter {
     fn ports<'m>(
         &self,
         m: &'m Builder,
-        place: Place<'m>,
+        row: Stream<'m>,
         entry: Stream<'m>,
         stop: Sig<'m>,
     ) -> Vec<Instance<'m>> {
-        let row = place.row;
         m.section("to the port of the row");
         net!(m, offered = entry.valid & row.valid);
         let last = entry.field("last");
@@ -346,41 +338,5 @@ impl OutputWriter {
         m.stream_out(&w, &WriteMaster::data_fields())
             .connect(u_master.stream("w"));
         u_master.feed("b", m.stream_in(&b, &master.response_fields()));
-    }
-
-    /// The ports' errors, in turn.
-    fn errors<'m>(&self, m: &'m Builder, ports: &[Instance<'m>], out: crate::hdl::StreamOut<'m>) {
-        let errors: Vec<Stream> = ports.iter().map(|port| port.stream("error")).collect();
-        let names = ["kind", "address"];
-        if let [_] = ports {
-            let only = errors.into_iter().next().expect("one port");
-            let fields = names.map(|name| (name, only.field(name)));
-            let port = ("port", m.lit(0, 1));
-            out.drive(only.valid, &[port, fields[0], fields[1]]);
-            only.ready.drive(out.ready);
-            return;
-        }
-        let width = errors[0].width();
-        let arbiter = Arbiter {
-            branches: ports.len(),
-            width,
-        };
-        let u_errors = m.instance("u_errors", &arbiter);
-        for (n, error) in errors.into_iter().enumerate() {
-            let packed = vec![("data".to_owned(), error.packed())];
-            u_errors.feed(&format!("in{n}"), error.with_fields(packed));
-        }
-        let chosen = u_errors.stream("out");
-        let word = chosen.data();
-        let address = self.fetch.base_bits();
-        out.drive(
-            chosen.valid,
-            &[
-                ("port", chosen.field("index")),
-                ("kind", word.slice(address, width - address)),
-                ("address", word.slice(0, address)),
-            ],
-        );
-        chosen.ready.drive(out.ready);
     }
 }

@@ -225,9 +225,9 @@ impl Block for Refine {
         let u_fork = m.instance("u_verdict_fork", &Fork { branches: 3 });
         u_fork.input("in_valid", verdict.valid);
         verdict.ready.drive(u_fork.output("in_ready"));
-        let [of_row, of_query, of_fetch] = ["row", "query", "fetch"].map(|name| {
-            let index = ["row", "query", "fetch"].iter().position(|n| *n == name);
-            let branch = u_fork.stream(&format!("out{}", index.unwrap_or(0)));
+        let receivers = [(0, "row"), (1, "query"), (2, "fetch")];
+        let [of_row, of_query, of_fetch] = receivers.map(|(index, name)| {
+            let branch = u_fork.stream(&format!("out{index}"));
             let fields = vec![("data".to_owned(), verdict.data())];
             let branch = Stream::new(branch.valid, branch.ready, fields);
             m.through(
@@ -293,20 +293,7 @@ impl Refine {
         net!(m, issue = enters & judged);
         reg!(m, issue_q = issue, reset = 0);
         reg!(m, last_q = last);
-        reg!(m, scores_q = line.field("data"), when = issue);
-        reg!(m, live_q = line.field("live"));
-        reg!(m, maximum_q = maximum.data());
-        reg!(m, mantissa_q = row.field("mantissa"));
-        reg!(m, pre_q = row.field("pre"));
-        reg!(m, post_q = row.field("post"));
-        let line = ScoreLine {
-            scores: *scores_q,
-            live: *live_q,
-            maximum: *maximum_q,
-            mantissa: *mantissa_q,
-            pre: *pre_q,
-            post: *post_q,
-        };
+        let line = ScoreLine::register(m, issue, &line, &maximum, &row);
         let exponent = self.exponent();
         let (exponentials, live) = exponent.exponentials(m, self.lanes, &line);
         m.unused("exponential_live", live, "dead keys have e = 0");

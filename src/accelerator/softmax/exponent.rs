@@ -3,7 +3,7 @@
 use crate::cells::delay::delay;
 use crate::cells::exp2::Exp2;
 use crate::cells::multiplier::Multiplier;
-use crate::hdl::{About, Block, Builder, Sig, Ty};
+use crate::hdl::{About, Block, Builder, Sig, Stream, Ty};
 use crate::numerics::{
     DISTANCE_BITS, EXPONENT_BITS, EXPONENTIAL_BITS, Formats, SCALE_MANTISSA_BITS, SCALE_SHIFT_BITS,
 };
@@ -147,6 +147,32 @@ pub(crate) struct ScoreLine<'m> {
     pub pre: Sig<'m>,
     /// Shift after the product.
     pub post: Sig<'m>,
+}
+
+impl<'m> ScoreLine<'m> {
+    /// Registers for a line that enters where `issue` says so, with its row's maximum and scale.
+    pub(crate) fn register(
+        m: &'m Builder,
+        issue: Sig<'m>,
+        score: &Stream<'m>,
+        maximum: &Stream<'m>,
+        scale: &Stream<'m>,
+    ) -> Self {
+        reg!(m, scores_q = score.field("data"), when = issue);
+        reg!(m, live_q = score.field("live"));
+        reg!(m, maximum_q = maximum.data());
+        reg!(m, mantissa_q = scale.field("mantissa"));
+        reg!(m, pre_q = scale.field("pre"));
+        reg!(m, post_q = scale.field("post"));
+        ScoreLine {
+            scores: *scores_q,
+            live: *live_q,
+            maximum: *maximum_q,
+            mantissa: *mantissa_q,
+            pre: *pre_q,
+            post: *post_q,
+        }
+    }
 }
 
 impl Exponent {

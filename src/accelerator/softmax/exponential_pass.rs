@@ -240,20 +240,7 @@ impl Block for ExponentialPass {
         m.section("first register: behind it nothing stalls");
         reg!(m, issue_q = issue, reset = 0);
         reg!(m, last_q = last);
-        reg!(m, scores_q = score.field("data"), when = issue);
-        reg!(m, live_q = score.field("live"));
-        reg!(m, maximum_q = maximum.data());
-        reg!(m, mantissa_q = scale.field("mantissa"));
-        reg!(m, pre_q = scale.field("pre"));
-        reg!(m, post_q = scale.field("post"));
-        let line = ScoreLine {
-            scores: *scores_q,
-            live: *live_q,
-            maximum: *maximum_q,
-            mantissa: *mantissa_q,
-            pre: *pre_q,
-            post: *post_q,
-        };
+        let line = ScoreLine::register(m, issue, &score, &maximum, &scale);
         let exponent = self.exponent();
         let (exponentials, live) = exponent.exponentials(m, self.lanes, &line);
         let latency = exponent.latency();

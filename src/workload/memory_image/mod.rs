@@ -10,7 +10,7 @@ mod store;
 pub use error::ImageError;
 pub use store::ChannelMemory;
 
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::{Placement, VectorFormat};
 use crate::config::Config;
 use crate::golden::layer::LayerOperands;
@@ -284,23 +284,19 @@ impl MemoryImage {
 
 /// The format of K in so many bits: pairs of heads share a place of 6- and 10-bit vectors, of which the last of an odd
 /// number has one for itself. Widths of a configuration that are none of the stored ones are those of whole nibbles.
+///
+/// # Panics
+/// As [`value_format`].
 pub fn key_format(bits: usize, head: usize) -> VectorFormat {
-    match (bits, head % 2) {
-        (6, 0) => VectorFormat::Bits6A,
-        (6, _) => VectorFormat::Bits6B,
-        (10, 0) => VectorFormat::Bits10A,
-        (10, _) => VectorFormat::Bits10B,
-        _ => value_format(bits),
-    }
+    VectorFormat::of_key(bits, head).unwrap_or_else(|| value_format(bits))
 }
 
 /// The format of V in so many bits: whole nibbles.
+///
+/// # Panics
+/// When no vector is stored in so many bits.
 pub fn value_format(bits: usize) -> VectorFormat {
-    match bits {
-        0..=4 => VectorFormat::Bits4,
-        5..=8 => VectorFormat::Bits8,
-        _ => VectorFormat::Bits12,
-    }
+    VectorFormat::of_value(bits).expect("vectors are stored in 1 to 12 bits")
 }
 
 fn check(config: &Config, shape: &ImageShape) -> Result<(), ImageError> {

@@ -1,7 +1,7 @@
 //! Writing and reading the bytes of an image.
 
 use super::{MemoryImage, Plane, query_id};
-use crate::accelerator::fetch::read_master::BEAT_BYTES;
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::cosim::memory::SparseMemory;
 use crate::golden::layer::LayerOperands;
 
