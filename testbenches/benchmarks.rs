@@ -51,10 +51,6 @@ fn json_rows_have_the_documented_fields_and_cases_begin_with_the_presets_name() 
         );
         let [value, bound, ratio] = ["value", "bound", "ratio"].map(|f| row[f].as_f64().unwrap());
         assert!(value > 0.0 && (ratio - value / bound).abs() < 1e-9, "{row}");
-        assert!(
-            ratio <= 1.0,
-            "elaborating spatten misses its target of {bound} s: {row}"
-        );
     }
 }
 

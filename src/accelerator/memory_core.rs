@@ -21,7 +21,7 @@ use crate::hdl::{About, Block, Builder, Field};
 /// | `kept_token`, `kept_head`, `token_score`, `head_score`, `value_id` out | likewise |
 /// | `read_error`, `write_error` out | the first thing that a memory did wrong: port, kind, id of a read, address / 32 |
 /// | `rows_written_o` | output rows acknowledged since reset |
-/// | `stop_i`, `stopped_o` | the ports drain, then all is reset; it is, and works again when `stop_i` falls |
+/// | `stop_i`, `stopped_o` | the ports drain, then all is reset; it is, and works again when `stop_i` falls; words taken before are lost, words offered meanwhile wait |
 /// | `mem<n>_ar`, `_r`, `_aw`, `_w`, `_b` | AXI4 port of channel n |
 #[derive(Clone, Debug)]
 pub struct MemoryCore {
@@ -112,13 +112,9 @@ impl Block for MemoryCore {
     fn build(&self, m: &Builder) {
         let (dispatch, fetch, output) = (&self.dispatch, self.fetch(), &self.output);
         let inputs = self.in_channels().into_iter();
-        let mut inputs: Vec<_> = inputs
+        let inputs: Vec<_> = inputs
             .map(|(name, fields)| (name, m.stream_in(name, &fields)))
             .collect();
-        let mut input = |name: &str| {
-            let index = inputs.iter().position(|(known, _)| *known == name);
-            inputs.swap_remove(index.expect("a channel in")).1
-        };
         let outs: Vec<_> = self
             .out_channels()
             .into_iter()
@@ -133,6 +129,13 @@ impl Block for MemoryCore {
         let reset = ResetRegisters::new(m, stop, *idle);
         let restart_n = *reset.restart_n;
         stopped.drive(reset.stopped);
+
+        m.section("until they work, words from outside wait");
+        let mut inputs = reset.gated(inputs);
+        let mut input = |name: &str| {
+            let index = inputs.iter().position(|(known, _)| *known == name);
+            inputs.swap_remove(index.expect("a channel in")).1
+        };
 
         m.section("stages");
         let u_dispatch = m.instance("u_dispatch", dispatch).reset(restart_n);

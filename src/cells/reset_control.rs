@@ -1,6 +1,6 @@
 //! Reset control: a stop that first drains and then resets what is behind it.
 
-use crate::hdl::{About, Block, Builder, Reg, Sig};
+use crate::hdl::{About, Block, Builder, Reg, Sig, Stream};
 use crate::{net, reg};
 
 /// Turns a request to stop into a reset of blocks, once what they have under way outside has come to its end.
@@ -47,6 +47,8 @@ pub struct ResetRegisters<'m> {
     pub restart_n: Reg<'m>,
     /// The children are reset.
     pub stopped: Reg<'m>,
+    m: &'m Builder,
+    restart_n_next: Sig<'m>,
 }
 
 impl<'m> ResetRegisters<'m> {
@@ -60,6 +62,25 @@ impl<'m> ResetRegisters<'m> {
         ResetRegisters {
             restart_n: restart_n_q,
             stopped: stopped_q,
+            m,
+            restart_n_next,
         }
+    }
+
+    /// Streams from outside that wait while the children are reset: these seem ready then, and would lose their words.
+    /// Register `open_q` is `restart_n_q` once more, to be sampled.
+    pub fn gated(
+        &self,
+        streams: Vec<(&'static str, Stream<'m>)>,
+    ) -> Vec<(&'static str, Stream<'m>)> {
+        let m = self.m;
+        reg!(m, open_q = self.restart_n_next, reset = 0);
+        let gate = |(name, stream): (&'static str, Stream<'m>)| {
+            let ready = m.wire(&format!("{name}_open_ready"), 1, "");
+            stream.ready.drive(ready & open_q);
+            let fields = stream.fields();
+            (name, Stream::new(stream.valid & open_q, ready, fields))
+        };
+        streams.into_iter().map(gate).collect()
     }
 }

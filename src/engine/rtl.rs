@@ -165,8 +165,6 @@ impl RtlEngine {
         let stop = bench.simulator().port("stop_i");
         bench.simulator().set(stop, 0);
         bench.reset(4)?;
-        // The reset of what lies behind the reset control ends a cycle later.
-        bench.run_for(2)?;
         Ok(RtlEngine {
             config: config.clone(),
             core,
@@ -288,6 +286,7 @@ impl RtlEngine {
             all.push(MemoryStreams::new(&self.core, layer, job)?);
         }
         all.iter().for_each(|streams| self.send(streams));
+        self.end_stop()?;
         let rows: usize = all.iter().map(|streams| streams.row.len()).sum();
         let lines: u64 = all.iter().map(|streams| self.lines(streams)).sum();
         let limit = start + LEAST_CYCLES + lines * CYCLES_PER_WORD;

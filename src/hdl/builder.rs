@@ -454,9 +454,12 @@ impl Builder {
         let scope = state.scopes.last_mut().expect("the body is a scope");
         let mut waiting = Vec::new();
         for index in scope.instances.drain(..) {
-            let instance = &state.instances[index];
+            let instance = &mut state.instances[index];
             match instance.missing() {
-                None => scope.items.push(instance.to_item()),
+                None => {
+                    instance.printed = true;
+                    scope.items.push(instance.to_item());
+                }
                 Some(missing) if all => mistake_at(
                     instance.place,
                     format!("{}: {missing} is not connected", instance.name),

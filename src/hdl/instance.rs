@@ -18,6 +18,8 @@ pub(super) struct PendingInstance {
     pub outputs: BTreeMap<usize, SignalId>,
     /// Drives `rst_ni` in place of the parent's.
     pub reset: Option<ExprId>,
+    /// It is part of a section that has ended.
+    pub printed: bool,
     pub place: Place,
 }
 
@@ -67,6 +69,7 @@ impl Builder {
             inputs: BTreeMap::new(),
             outputs: BTreeMap::new(),
             reset: None,
+            printed: false,
             place: Location::caller(),
         });
         Instance { m: self, index }
@@ -104,11 +107,17 @@ impl<'m> Instance<'m> {
     #[track_caller]
     pub fn reset(self, signal: impl Into<Sig<'m>>) -> Self {
         let signal = signal.into();
-        let (name, resettable) = {
+        let (name, resettable, printed) = {
             let state = self.m.state.borrow();
             let pending = &state.instances[self.index];
-            (pending.name.clone(), pending.module.resettable)
+            let resettable = pending.module.resettable;
+            (pending.name.clone(), resettable, pending.printed)
         };
+        if printed {
+            mistake(format!(
+                "{name} is given a reset after the section in which its last port was connected"
+            ));
+        }
         if !resettable {
             mistake(format!("{name} has nothing to reset"));
         }

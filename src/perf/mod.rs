@@ -5,6 +5,7 @@
 mod accuracy;
 mod elaborate;
 mod fetch;
+mod generation;
 mod refinement;
 mod top_k;
 pub mod traffic;
@@ -91,6 +92,7 @@ pub const BENCHMARKS: &[Benchmark] = &[
     top_k::TOP_K,
     fetch::FETCH,
     utilisation::UTILISATION,
+    generation::GENERATION,
     utilisation::SIMULATE,
     accuracy::ACCURACY,
 ];

@@ -6,10 +6,26 @@ use std::sync::Arc;
 use super::SynthError;
 use crate::hdl::{Item, Module};
 
+/// The block whose module has the configuration's name: it depends on nearly every field.
+const DISPATCH: &str = "dispatch";
+
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 47] = [
+pub const FAMILIES: [&str; 62] = [
+    DISPATCH,
+    "fetch",
+    "fetch_path",
+    "class_scan",
+    "token_list",
+    "admission",
+    "distributor",
+    "channel_queue",
+    "read_request",
     "read_master",
+    "assembly",
+    "bitwidth_converter",
+    "fill_crossbar",
+    "fill_port",
     "top_k",
     "quick_select",
     "row_fill",
@@ -46,6 +62,8 @@ pub const FAMILIES: [&str; 47] = [
     "prob_value_element",
     "prob_value_column",
     "output_scale",
+    "output_writer",
+    "write_master",
     "banked_fifo",
     "multiplier",
     "adder_tree",
@@ -121,9 +139,13 @@ impl Plan {
     }
 }
 
-/// The block that a module belongs to: the longest name that the module's starts with.
+/// The block that a module belongs to: the longest name that the module's starts with; [`DISPATCH`] stands behind the
+/// configuration's name.
 fn family(module: &str) -> Option<&'static str> {
     let name = module.strip_prefix("spatten_")?;
+    if name.ends_with(&format!("_{DISPATCH}")) {
+        return Some(DISPATCH);
+    }
     FAMILIES
         .into_iter()
         .filter(|family| {
@@ -177,6 +199,8 @@ mod tests {
         assert_eq!(family("spatten_query_key_m16"), Some("query_key"));
         assert_eq!(family("spatten_exp2"), Some("exp2"));
         assert_eq!(family("spatten_exp2x"), None);
+        assert_eq!(family("spatten_tiny_dispatch"), Some("dispatch"));
+        assert_eq!(family("spatten_tiny_memory_core"), None);
         assert_eq!(family("spatten_fifo_w2_d4"), None);
     }
 

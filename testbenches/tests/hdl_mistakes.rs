@@ -258,6 +258,16 @@ fn resets_of_children() {
         },
         "u_toggle is given a reset twice",
     );
+    refuses(
+        |m| {
+            let a = m.input("a", 1, "");
+            let child = m.instance("u_toggle", &Toggle);
+            m.output("y", 1, "").drive(child.output("y"));
+            m.section("next");
+            child.reset(a);
+        },
+        "u_toggle is given a reset after the section in which its last port was connected",
+    );
 }
 
 #[test]

@@ -67,15 +67,17 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
 );
 
   wire admitted;
-  wire [4:0] added;  // vectors of the batch
+  wire [15:0] live;  // lanes of the batch
   wire chosen_level;  // of the batch
 
   // ---- vectors under way, all of one head dimension ----------------------------
   wire gone_count;
   reg gone_q;
-  reg [4:0] added_q;  // not yet counted
+  reg [15:0] lanes_q;  // not yet counted
+  wire [4:0] added_count;
+  reg [4:0] added_q;  // not yet added
   reg [6:0] under_way_q;
-  wire none = !((|under_way_q) | (|added_q));
+  wire none = !((|under_way_q) | (|added_q) | (|lanes_q));
   reg level_q;
   wire key_open = none | (key_level_i == level_q);
   wire lsb_open = none | (lsb_level_i == level_q);
@@ -88,15 +90,22 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
     .count_o (gone_count)
   );
 
+  spatten_popcount_w16 u_added (
+    .word_i  (lanes_q),
+    .count_o (added_count)
+  );
+
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       gone_q <= 1'b0;
+      lanes_q <= 16'd0;
       added_q <= 5'd0;
       under_way_q <= 7'd0;
       level_q <= 1'b0;
     end else begin
       gone_q <= gone_count;
-      added_q <= added & {5{admitted}};
+      lanes_q <= live & {16{admitted}};
+      added_q <= added_count;
       under_way_q <= (under_way_q - {6'd0, gone_q}) + {2'd0, added_q};
       if (admitted) level_q <= chosen_level;
     end
@@ -161,8 +170,7 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
   assign admitted = there & ready;
 
   // ---- channel and row of every id ---------------------------------------------
-  wire [4:0] live_count;
-  assign added = live_count;
+  assign live = word[20:5];
   wire rotation_unused = word[4];  // one channel only
   wire batches_in_ready;
   assign ready = batches_in_ready;
@@ -178,11 +186,6 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
   assign batch_class_o = batches_out_data[3:2];
   assign batch_job_o = batches_out_data[1:0];
   assign batches_out_ready = batch_ready_i;
-
-  spatten_popcount_w16 u_live (
-    .word_i  (word[20:5]),
-    .count_o (live_count)
-  );
 
   spatten_fifo_w228_d2 u_batches (
     .clk_i       (clk_i),

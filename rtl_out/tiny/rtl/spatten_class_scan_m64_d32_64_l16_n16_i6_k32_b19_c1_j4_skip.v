@@ -70,6 +70,11 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
   wire [6:0] lines_out_data;
   wire lines_out_ready;
   wire lines_out_valid;
+  wire line_in_ready;
+  assign lines_out_ready = line_in_ready;
+  wire [6:0] line_out_data;
+  wire line_out_ready;
+  wire line_out_valid;
   wire fork_out2_valid;
   wire fork_out2_ready;
   wire jobs_ready;
@@ -79,6 +84,11 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
   wire [23:0] jobs_out_data;
   wire jobs_out_ready;
   wire jobs_out_valid;
+  wire job_in_ready;
+  assign jobs_out_ready = job_in_ready;
+  wire [23:0] job_out_data;
+  wire job_out_ready;
+  wire job_out_valid;
   wire fork_out1_valid;
   wire fork_out1_ready;
   wire walks_in_ready;
@@ -111,6 +121,17 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
     .out_data_o  (lines_out_data)
   );
 
+  spatten_spill_register_w7 u_line (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (lines_out_valid),
+    .in_ready_o  (line_in_ready),
+    .in_data_i   ({lines_out_data[6], lines_out_data[5:0]}),
+    .out_valid_o (line_out_valid),
+    .out_ready_i (line_out_ready),
+    .out_data_o  (line_out_data)
+  );
+
   spatten_fifo_w24_d4 u_jobs (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -120,6 +141,17 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
     .out_valid_o (jobs_out_valid),
     .out_ready_i (jobs_out_ready),
     .out_data_o  (jobs_out_data)
+  );
+
+  spatten_spill_register_w24 u_job (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (jobs_out_valid),
+    .in_ready_o  (job_in_ready),
+    .in_data_i   ({jobs_out_data[23:5], jobs_out_data[4], jobs_out_data[3], jobs_out_data[2:0]}),
+    .out_valid_o (job_out_valid),
+    .out_ready_i (job_out_ready),
+    .out_data_o  (job_out_data)
   );
 
   spatten_fifo_w8_d4 u_walks (
@@ -143,6 +175,11 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
   wire [4:0] list_word_count;
   wire list_word_last;
   wire list_word_ready;
+  wire word_in_ready;
+  assign list_word_ready = word_in_ready;
+  wire [101:0] word_out_data;
+  wire word_out_ready;
+  wire word_out_valid;
 
   spatten_token_list_n16_i6_k32 u_list (
     .clk_i            (clk_i),
@@ -163,17 +200,30 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
     .word_last_o      (list_word_last)
   );
 
+  spatten_spill_register_w102 u_word (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (list_word_valid),
+    .in_ready_o  (word_in_ready),
+    .in_data_i   ({list_word_id, list_word_count, list_word_last}),
+    .out_valid_o (word_out_valid),
+    .out_ready_i (word_out_ready),
+    .out_data_o  (word_out_data)
+  );
+
   // ---- lines are taken into use, as far as the ring has room -------------------
-  wire take = lines_out_valid & allocate_ready_i;
+  wire take = line_out_valid & allocate_ready_i;
   reg take_first_q;  // the next line is the job's first
   reg [5:0] take_left_q;
-  wire [5:0] take_left = take_first_q ? lines_out_data[5:0] : take_left_q;
-  wire [5:0] per_line = lines_out_data[6] ? 6'd1 : 6'd2;  // vectors per line
-  wire take_last = (take_left <= per_line);
-  assign lines_out_ready = take & take_last;
+  wire [5:0] take_left = take_first_q ? line_out_data[5:0] : take_left_q;
+  wire [5:0] per_line = line_out_data[6] ? 6'd1 : 6'd2;  // vectors per line
+  wire one_line = (line_out_data[5:0] <= per_line);
+  wire left_last = (take_left_q <= per_line);
+  wire take_last = take_first_q ? one_line : left_last;
+  assign line_out_ready = take & take_last;
   wire columns_part0 = take_left > 6'd0;
-  wire [1:0] columns = lines_out_data[6] ? {2{columns_part0}} : {take_left > 6'd1, columns_part0};
-  assign allocate_valid_o = lines_out_valid;
+  wire [1:0] columns = line_out_data[6] ? {2{columns_part0}} : {take_left > 6'd1, columns_part0};
+  assign allocate_valid_o = line_out_valid;
   assign allocate_columns_o = columns;
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -190,21 +240,21 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
 
   // ---- places of the ids, if their lines are in use ----------------------------
   wire goes;  // a batch leaves for the register
-  wire [15:0] slots = jobs_out_data[3] ? {16{1'b0}}
+  wire [15:0] slots = job_out_data[3] ? {16{1'b0}}
                       : {
                         1'b1, 1'b0, 1'b1, 1'b0, 1'b1, 1'b0, 1'b1, 1'b0, 1'b1, 1'b0, 1'b1, 1'b0, 1'b1, 1'b0, 1'b1,
                         1'b0
                       };
-  wire [79:0] offsets = jobs_out_data[3] ? {
+  wire [79:0] offsets = job_out_data[3] ? {
                           5'd15, 5'd14, 5'd13, 5'd12, 5'd11, 5'd10, 5'd9, 5'd8, 5'd7, 5'd6, 5'd5, 5'd4, 5'd3, 5'd2,
                           5'd1, 5'd0
                         }
                         : {{2{5'd7}}, {2{5'd6}}, {2{5'd5}}, {2{5'd4}}, {2{5'd3}}, {2{5'd2}}, {2{5'd1}}, {2{5'd0}}};
-  wire [4:0] next_offset = jobs_out_data[3] ? 5'd16 : 5'd8;
+  wire [4:0] next_offset = job_out_data[3] ? 5'd16 : 5'd8;
 
   reg [4:0] last_offset;  // line of the last id
   always @(*) begin
-    case (list_word_count)
+    case (word_out_data[5:1])
       5'd1: last_offset = offsets[4:0];
       5'd2: last_offset = offsets[9:5];
       5'd3: last_offset = offsets[14:10];
@@ -227,7 +277,7 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
   reg [5:0] in_use_q;  // lines in use, from that of the first id on
   wire are_in_use = {1'b0, last_offset} < in_use_q;
   // lines that the next word does not touch
-  wire [4:0] passed = list_word_last ? (last_offset + 5'd1) : next_offset;
+  wire [4:0] passed = word_out_data[0] ? (last_offset + 5'd1) : next_offset;
   reg [3:0] first_line_q;  // line of the first id
   wire [5:0] next_line_sum = {2'd0, first_line_q} + {1'b0, passed};
   wire [3:0] next_line = (next_line_sum >= 6'd16) ? (next_line_sum[3:0] - 4'd0) : next_line_sum[3:0];
@@ -275,7 +325,7 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
   end
 
   // ---- jobs whose vectors are on their way to the memory -----------------------
-  wire job_ends = goes & list_word_last;
+  wire job_ends = goes & word_out_data[0];
   reg [1:0] number_q;  // of the job that is scanned
   reg begins_q;  // the next batch is its first
   wire scans0 = goes & (number_q == 2'd0);
@@ -343,44 +393,44 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
       vectors3_q <= 6'd0;
     end else begin
       if (job_ends) number_q <= number_q + 2'd1;
-      if (goes) begins_q <= list_word_last;
+      if (goes) begins_q <= word_out_data[0];
       gone0_q <= gone0_count;
-      vectors0_q <= (vectors0_q - {5'd0, gone0_q}) + ({1'b0, list_word_count} & {6{scans0}});
+      vectors0_q <= (vectors0_q - {5'd0, gone0_q}) + ({1'b0, word_out_data[5:1]} & {6{scans0}});
       gone1_q <= gone1_count;
-      vectors1_q <= (vectors1_q - {5'd0, gone1_q}) + ({1'b0, list_word_count} & {6{scans1}});
+      vectors1_q <= (vectors1_q - {5'd0, gone1_q}) + ({1'b0, word_out_data[5:1]} & {6{scans1}});
       gone2_q <= gone2_count;
-      vectors2_q <= (vectors2_q - {5'd0, gone2_q}) + ({1'b0, list_word_count} & {6{scans2}});
+      vectors2_q <= (vectors2_q - {5'd0, gone2_q}) + ({1'b0, word_out_data[5:1]} & {6{scans2}});
       gone3_q <= gone3_count;
-      vectors3_q <= (vectors3_q - {5'd0, gone3_q}) + ({1'b0, list_word_count} & {6{scans3}});
+      vectors3_q <= (vectors3_q - {5'd0, gone3_q}) + ({1'b0, word_out_data[5:1]} & {6{scans3}});
     end
   end
 
   always @(posedge clk_i) begin
     if (scans0) begin
-      base0_q <= jobs_out_data[23:5];
-      format0_q <= jobs_out_data[2:0];
+      base0_q <= job_out_data[23:5];
+      format0_q <= job_out_data[2:0];
     end
     if (scans1) begin
-      base1_q <= jobs_out_data[23:5];
-      format1_q <= jobs_out_data[2:0];
+      base1_q <= job_out_data[23:5];
+      format1_q <= job_out_data[2:0];
     end
     if (scans2) begin
-      base2_q <= jobs_out_data[23:5];
-      format2_q <= jobs_out_data[2:0];
+      base2_q <= job_out_data[23:5];
+      format2_q <= job_out_data[2:0];
     end
     if (scans3) begin
-      base3_q <= jobs_out_data[23:5];
-      format3_q <= jobs_out_data[2:0];
+      base3_q <= job_out_data[23:5];
+      format3_q <= job_out_data[2:0];
     end
   end
 
   // ---- the batch ---------------------------------------------------------------
   reg valid_q;
   wire room = batch_ready_i | !valid_q;
-  wire there = list_word_valid & jobs_out_valid & are_in_use & (number_free | !begins_q);
+  wire there = word_out_valid & job_out_valid & are_in_use & (number_free | !begins_q);
   assign goes = there & room;
-  assign list_word_ready = goes;
-  assign jobs_out_ready = goes & list_word_last;
+  assign word_out_ready = goes;
+  assign job_out_ready = goes & word_out_data[0];
   reg [95:0] id_q;
   reg [63:0] line_q;
   reg [15:0] slot_q;
@@ -407,7 +457,7 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
 
   always @(posedge clk_i) begin
     if (goes) begin
-      id_q <= list_word_id;
+      id_q <= word_out_data[101:6];
       line_q <= {
                   line15, line14, line13, line12, line11, line10, line9, line8, line7, line6, line5, line4, line3,
                   line2, line1, line0
@@ -417,14 +467,14 @@ module spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip (
                   slots[6], slots[5], slots[4], slots[3], slots[2], slots[1], slots[0]
                 };
       live_q <= {
-                  list_word_count > 5'd15, list_word_count > 5'd14, list_word_count > 5'd13,
-                  list_word_count > 5'd12, list_word_count > 5'd11, list_word_count > 5'd10,
-                  list_word_count > 5'd9, list_word_count > 5'd8, list_word_count > 5'd7, list_word_count > 5'd6,
-                  list_word_count > 5'd5, list_word_count > 5'd4, list_word_count > 5'd3, list_word_count > 5'd2,
-                  list_word_count > 5'd1, 1'b1
+                  word_out_data[5:1] > 5'd15, word_out_data[5:1] > 5'd14, word_out_data[5:1] > 5'd13,
+                  word_out_data[5:1] > 5'd12, word_out_data[5:1] > 5'd11, word_out_data[5:1] > 5'd10,
+                  word_out_data[5:1] > 5'd9, word_out_data[5:1] > 5'd8, word_out_data[5:1] > 5'd7,
+                  word_out_data[5:1] > 5'd6, word_out_data[5:1] > 5'd5, word_out_data[5:1] > 5'd4,
+                  word_out_data[5:1] > 5'd3, word_out_data[5:1] > 5'd2, word_out_data[5:1] > 5'd1, 1'b1
                 };
-      rotation_q <= jobs_out_data[4];
-      level_q <= jobs_out_data[3];
+      rotation_q <= job_out_data[4];
+      level_q <= job_out_data[3];
       job_q <= number_q;
     end
   end

@@ -67,6 +67,11 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
   wire [1:0] lines_out_data;
   wire lines_out_ready;
   wire lines_out_valid;
+  wire line_in_ready;
+  assign lines_out_ready = line_in_ready;
+  wire [1:0] line_out_data;
+  wire line_out_ready;
+  wire line_out_valid;
   wire fork_out2_valid;
   wire fork_out2_ready;
   wire jobs_in_ready;
@@ -74,6 +79,11 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
   wire [23:0] jobs_out_data;
   wire jobs_out_ready;
   wire jobs_out_valid;
+  wire job_in_ready;
+  assign jobs_out_ready = job_in_ready;
+  wire [23:0] job_out_data;
+  wire job_out_ready;
+  wire job_out_valid;
   wire fork_out1_valid;
   wire fork_out1_ready;
   wire walks_in_ready;
@@ -106,6 +116,17 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     .out_data_o  (lines_out_data)
   );
 
+  spatten_spill_register_w2 u_line (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (lines_out_valid),
+    .in_ready_o  (line_in_ready),
+    .in_data_i   ({lines_out_data[1], lines_out_data[0]}),
+    .out_valid_o (line_out_valid),
+    .out_ready_i (line_out_ready),
+    .out_data_o  (line_out_data)
+  );
+
   spatten_fifo_w24_d4 u_jobs (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
@@ -115,6 +136,17 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     .out_valid_o (jobs_out_valid),
     .out_ready_i (jobs_out_ready),
     .out_data_o  (jobs_out_data)
+  );
+
+  spatten_spill_register_w24 u_job (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (jobs_out_valid),
+    .in_ready_o  (job_in_ready),
+    .in_data_i   ({jobs_out_data[23:5], jobs_out_data[4], jobs_out_data[3], jobs_out_data[2:0]}),
+    .out_valid_o (job_out_valid),
+    .out_ready_i (job_out_ready),
+    .out_data_o  (job_out_data)
   );
 
   spatten_fifo_w3_d4 u_walks (
@@ -138,6 +170,11 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
   wire list_word_count;
   wire list_word_last;
   wire list_word_ready;
+  wire word_in_ready;
+  assign list_word_ready = word_in_ready;
+  wire [7:0] word_out_data;
+  wire word_out_ready;
+  wire word_out_valid;
 
   spatten_token_list_n1_i6_k1 u_list (
     .clk_i            (clk_i),
@@ -158,17 +195,30 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     .word_last_o      (list_word_last)
   );
 
+  spatten_spill_register_w8 u_word (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (list_word_valid),
+    .in_ready_o  (word_in_ready),
+    .in_data_i   ({list_word_id, list_word_count, list_word_last}),
+    .out_valid_o (word_out_valid),
+    .out_ready_i (word_out_ready),
+    .out_data_o  (word_out_data)
+  );
+
   // ---- lines are taken into use, as far as the ring has room -------------------
-  wire take = lines_out_valid & allocate_ready_i;
+  wire take = line_out_valid & allocate_ready_i;
   reg take_first_q;  // the next line is the job's first
   reg take_left_q;
-  wire take_left = take_first_q ? lines_out_data[0] : take_left_q;
-  wire [1:0] per_line = lines_out_data[1] ? 2'd1 : 2'd2;  // vectors per line
-  wire take_last = ({1'b0, take_left} <= per_line);
-  assign lines_out_ready = take & take_last;
+  wire take_left = take_first_q ? line_out_data[0] : take_left_q;
+  wire [1:0] per_line = line_out_data[1] ? 2'd1 : 2'd2;  // vectors per line
+  wire one_line = ({1'b0, line_out_data[0]} <= per_line);
+  wire left_last = ({1'b0, take_left_q} <= per_line);
+  wire take_last = take_first_q ? one_line : left_last;
+  assign line_out_ready = take & take_last;
   wire columns_part0 = {1'b0, take_left} > 2'd0;
-  wire [1:0] columns = lines_out_data[1] ? {2{columns_part0}} : {1'b0, columns_part0};
-  assign allocate_valid_o = lines_out_valid;
+  wire [1:0] columns = line_out_data[1] ? {2{columns_part0}} : {1'b0, columns_part0};
+  assign allocate_valid_o = line_out_valid;
   assign allocate_columns_o = columns;
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -195,7 +245,7 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     endcase
   end
 
-  wire slots = jobs_out_data[3] ? 1'b0 : slots0;
+  wire slots = job_out_data[3] ? 1'b0 : slots0;
 
   reg offsets0;
   always @(*) begin
@@ -205,7 +255,7 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     endcase
   end
 
-  wire offsets = jobs_out_data[3] ? 1'b0 : offsets0;
+  wire offsets = job_out_data[3] ? 1'b0 : offsets0;
 
   reg next_slot0;
   always @(*) begin
@@ -215,7 +265,7 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     endcase
   end
 
-  wire next_slot = jobs_out_data[3] ? 1'b0 : next_slot0;
+  wire next_slot = job_out_data[3] ? 1'b0 : next_slot0;
 
   reg next_offset0;
   always @(*) begin
@@ -225,11 +275,11 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
     endcase
   end
 
-  wire next_offset = jobs_out_data[3] ? 1'b1 : next_offset0;
-  wire one_id_unused = list_word_count;  // one id per word
+  wire next_offset = job_out_data[3] ? 1'b1 : next_offset0;
+  wire one_id_unused = word_out_data[1];  // one id per word
   reg [3:0] in_use_q;  // lines in use, from that of the first id on
   wire are_in_use = {3'd0, offsets} < in_use_q;
-  wire passed = list_word_last ? (offsets + 1'b1) : next_offset;  // lines that the next word does not touch
+  wire passed = word_out_data[0] ? (offsets + 1'b1) : next_offset;  // lines that the next word does not touch
   reg [1:0] first_line_q;  // line of the first id
   wire [2:0] next_line_sum = {1'b0, first_line_q} + {2'd0, passed};
   wire [1:0] next_line = (next_line_sum >= 3'd4) ? (next_line_sum[1:0] - 2'd0) : next_line_sum[1:0];
@@ -242,14 +292,14 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
       in_use_q <= 4'd0;
       first_line_q <= 2'd0;
     end else begin
-      if (goes) start_q <= list_word_last ? 1'b0 : next_slot;
+      if (goes) start_q <= word_out_data[0] ? 1'b0 : next_slot;
       in_use_q <= (in_use_q - ({3'd0, passed} & {4{goes}})) + {3'd0, take};
       if (goes) first_line_q <= next_line;
     end
   end
 
   // ---- jobs whose vectors are on their way to the memory -----------------------
-  wire job_ends = goes & list_word_last;
+  wire job_ends = goes & word_out_data[0];
   reg [1:0] number_q;  // of the job that is scanned
   reg begins_q;  // the next batch is its first
   wire scans0 = goes & (number_q == 2'd0);
@@ -317,44 +367,44 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
       vectors3_q <= 1'b0;
     end else begin
       if (job_ends) number_q <= number_q + 2'd1;
-      if (goes) begins_q <= list_word_last;
+      if (goes) begins_q <= word_out_data[0];
       gone0_q <= gone0_count;
-      vectors0_q <= (vectors0_q - gone0_q) + (list_word_count & scans0);
+      vectors0_q <= (vectors0_q - gone0_q) + (word_out_data[1] & scans0);
       gone1_q <= gone1_count;
-      vectors1_q <= (vectors1_q - gone1_q) + (list_word_count & scans1);
+      vectors1_q <= (vectors1_q - gone1_q) + (word_out_data[1] & scans1);
       gone2_q <= gone2_count;
-      vectors2_q <= (vectors2_q - gone2_q) + (list_word_count & scans2);
+      vectors2_q <= (vectors2_q - gone2_q) + (word_out_data[1] & scans2);
       gone3_q <= gone3_count;
-      vectors3_q <= (vectors3_q - gone3_q) + (list_word_count & scans3);
+      vectors3_q <= (vectors3_q - gone3_q) + (word_out_data[1] & scans3);
     end
   end
 
   always @(posedge clk_i) begin
     if (scans0) begin
-      base0_q <= jobs_out_data[23:5];
-      format0_q <= jobs_out_data[2:0];
+      base0_q <= job_out_data[23:5];
+      format0_q <= job_out_data[2:0];
     end
     if (scans1) begin
-      base1_q <= jobs_out_data[23:5];
-      format1_q <= jobs_out_data[2:0];
+      base1_q <= job_out_data[23:5];
+      format1_q <= job_out_data[2:0];
     end
     if (scans2) begin
-      base2_q <= jobs_out_data[23:5];
-      format2_q <= jobs_out_data[2:0];
+      base2_q <= job_out_data[23:5];
+      format2_q <= job_out_data[2:0];
     end
     if (scans3) begin
-      base3_q <= jobs_out_data[23:5];
-      format3_q <= jobs_out_data[2:0];
+      base3_q <= job_out_data[23:5];
+      format3_q <= job_out_data[2:0];
     end
   end
 
   // ---- the batch ---------------------------------------------------------------
   reg valid_q;
   wire room = batch_ready_i | !valid_q;
-  wire there = list_word_valid & jobs_out_valid & are_in_use & (number_free | !begins_q);
+  wire there = word_out_valid & job_out_valid & are_in_use & (number_free | !begins_q);
   assign goes = there & room;
-  assign list_word_ready = goes;
-  assign jobs_out_ready = goes & list_word_last;
+  assign word_out_ready = goes;
+  assign job_out_ready = goes & word_out_data[0];
   reg [5:0] id_q;
   reg [1:0] line_q;
   reg slot_q;
@@ -381,12 +431,12 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
 
   always @(posedge clk_i) begin
     if (goes) begin
-      id_q <= list_word_id;
+      id_q <= word_out_data[7:2];
       line_q <= line0;
       slot_q <= slots;
       live_q <= 1'b1;
-      rotation_q <= jobs_out_data[4];
-      level_q <= jobs_out_data[3];
+      rotation_q <= job_out_data[4];
+      level_q <= job_out_data[3];
       job_q <= number_q;
     end
   end

@@ -197,6 +197,29 @@ module spatten_tiny_memory_core (
     end
   end
 
+  // ---- until they work, words from outside wait --------------------------------
+  reg open_q;
+  wire list_open_ready;
+  assign list_ready_o = list_open_ready & open_q;
+  wire key_open_ready;
+  assign key_ready_o = key_open_ready & open_q;
+  wire value_open_ready;
+  assign value_ready_o = value_open_ready & open_q;
+  wire row_open_ready;
+  assign row_ready_o = row_open_ready & open_q;
+  wire job_open_ready;
+  assign job_ready_o = job_open_ready & open_q;
+  wire pin_open_ready;
+  assign pin_ready_o = pin_open_ready & open_q;
+
+  always @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      open_q <= 1'b0;
+    end else begin
+      open_q <= restart_n_next;
+    end
+  end
+
   // ---- stages ------------------------------------------------------------------
   wire fetch_idle;
   wire output_idle;
@@ -206,11 +229,11 @@ module spatten_tiny_memory_core (
 
   // ---- rows and jobs -----------------------------------------------------------
   wire dispatch_row_ready;
-  assign row_ready_o = dispatch_row_ready;
+  assign row_open_ready = dispatch_row_ready;
   wire dispatch_key_ready;
-  assign key_ready_o = dispatch_key_ready;
+  assign key_open_ready = dispatch_key_ready;
   wire fetch_list_ready;
-  assign list_ready_o = fetch_list_ready;
+  assign list_open_ready = fetch_list_ready;
   wire dispatch_key_job_valid;
   wire [18:0] dispatch_key_job_base;
   wire dispatch_key_job_rotation;
@@ -223,7 +246,7 @@ module spatten_tiny_memory_core (
   wire fetch_key_ready;
   assign dispatch_key_job_ready = fetch_key_ready;
   wire fetch_value_ready;
-  assign value_ready_o = fetch_value_ready;
+  assign value_open_ready = fetch_value_ready;
   wire dispatch_query_fetch_valid;
   wire [18:0] dispatch_query_fetch_base;
   wire dispatch_query_fetch_rotation;
@@ -279,9 +302,9 @@ module spatten_tiny_memory_core (
   wire pipeline_query_ready;
   assign dispatch_query_ready = pipeline_query_ready;
   wire pipeline_job_ready;
-  assign job_ready_o = pipeline_job_ready;
+  assign job_open_ready = pipeline_job_ready;
   wire pipeline_pin_ready;
-  assign pin_ready_o = pipeline_pin_ready;
+  assign pin_open_ready = pipeline_pin_ready;
 
   // ---- lines and outputs -------------------------------------------------------
   wire fetch_key_line_valid;
@@ -432,7 +455,7 @@ module spatten_tiny_memory_core (
   spatten_tiny_dispatch u_dispatch (
     .clk_i                        (clk_i),
     .rst_ni                       (restart_n_q),
-    .row_valid_i                  (row_valid_i),
+    .row_valid_i                  (row_valid_i & open_q),
     .row_ready_o                  (dispatch_row_ready),
     .row_query_base_i             (row_query_base_i),
     .row_output_base_i            (row_output_base_i),
@@ -455,7 +478,7 @@ module spatten_tiny_memory_core (
     .row_confident_sum_i          (row_confident_sum_i),
     .row_noise_limit_i            (row_noise_limit_i),
     .row_noise_shift_i            (row_noise_shift_i),
-    .key_valid_i                  (key_valid_i),
+    .key_valid_i                  (key_valid_i & open_q),
     .key_ready_o                  (dispatch_key_ready),
     .key_base_i                   (key_base_i),
     .key_rotation_i               (key_rotation_i),
@@ -599,7 +622,7 @@ module spatten_tiny_memory_core (
     .value_id_data_o       (pipeline_value_id_data),
     .value_id_count_o      (pipeline_value_id_count),
     .value_id_last_o       (pipeline_value_id_last),
-    .job_valid_i           (job_valid_i),
+    .job_valid_i           (job_valid_i & open_q),
     .job_ready_o           (pipeline_job_ready),
     .job_context_i         (job_context_i),
     .job_zero_i            (job_zero_i),
@@ -616,7 +639,7 @@ module spatten_tiny_memory_core (
     .job_known_i           (job_known_i),
     .job_rescale_i         (job_rescale_i),
     .job_store_i           (job_store_i),
-    .pin_valid_i           (pin_valid_i),
+    .pin_valid_i           (pin_valid_i & open_q),
     .pin_ready_o           (pipeline_pin_ready),
     .pin_data_i            (pin_data_i),
     .kept_token_valid_o    (pipeline_kept_token_valid),
@@ -690,7 +713,7 @@ module spatten_tiny_memory_core (
   spatten_fetch_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s1024 u_fetch (
     .clk_i               (clk_i),
     .rst_ni              (rst_ni),
-    .list_valid_i        (list_valid_i),
+    .list_valid_i        (list_valid_i & open_q),
     .list_ready_o        (fetch_list_ready),
     .list_id_i           (list_id_i),
     .list_last_i         (list_last_i),
@@ -725,7 +748,7 @@ module spatten_tiny_memory_core (
     .lsb_row_live_i      (dispatch_lsb_row_live),
     .lsb_row_release_i   (dispatch_lsb_row_release),
     .lsb_row_keys_i      (dispatch_lsb_row_keys),
-    .value_valid_i       (value_valid_i),
+    .value_valid_i       (value_valid_i & open_q),
     .value_ready_o       (fetch_value_ready),
     .value_base_i        (value_base_i),
     .value_rotation_i    (value_rotation_i),

@@ -3,6 +3,7 @@
 use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::fetch::{Class, FORMAT_BITS, Fetch};
 use crate::cells::fork::{Fork, StreamFork};
+use crate::cells::spill_register::SpillRegister;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Stream, StreamOut};
 use crate::net;
@@ -119,7 +120,7 @@ impl Block for Dispatch {
             ),
             parameters: vec![
                 ("rows_ahead", self.rows_ahead().to_string()),
-                ("rows", self.pipeline.rows().to_string()),
+                ("rows", self.pipeline.value_rows().to_string()),
                 ("lsb_plane", self.has_lsb().to_string()),
             ],
             source: file!(),
@@ -143,7 +144,7 @@ impl Block for Dispatch {
         m.section("a row's words, each in a FIFO of its own");
         let ahead = self.rows_ahead();
         // Rows between their query and their outputs.
-        let under_way = ahead + pipeline.rows();
+        let under_way = ahead + pipeline.value_rows();
         let (places, pipeline_fields) = (fetch.query_fields(), pipeline.row_fields());
         let rows = StreamFork::new(m, "u_row_fork", 6, row);
         query_fetch.connect(rows.branch_as("query_fetch", 2, &based(&places, "query_base")));
@@ -200,6 +201,11 @@ impl Dispatch {
             ("progressive", "progressive"),
         ];
         let later = keys.branch_as("lsb", JOBS_AHEAD, &fields);
+        // The FIFO's memory would be read in front of the fork.
+        let register = SpillRegister {
+            width: later.width(),
+        };
+        let later = m.through("u_lsb_register", &register, later);
 
         m.section("a job goes on when it is known whether its row needs the LSBs");
         let progressive = later.field("progressive");

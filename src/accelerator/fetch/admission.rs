@@ -87,9 +87,9 @@ impl Block for Admission {
         let moved = m.input("moved", self.distributor.channels, doc);
 
         let admitted = m.wire("admitted", 1, "");
-        let added = m.wire("added", value_bits(self.lanes()), "vectors of the batch");
+        let live = m.wire("live", self.lanes(), "lanes of the batch");
         let chosen_level = m.wire("chosen_level", self.shape().level_bits(), "of the batch");
-        let now = (*admitted, *added, *chosen_level);
+        let now = (*admitted, *live, *chosen_level);
         let (level, open) = self.levels(m, &batches, moved, now);
         level_out.drive(level);
         let grants = self.choose(m, &batches, &open, *admitted);
@@ -114,9 +114,7 @@ impl Block for Admission {
         let batch = Stream::new(there, ready, self.fields_of(word));
 
         m.section("channel and row of every id");
-        let u_live = m.instance("u_live", &self.count_of(self.lanes()));
-        u_live.input("word", batch.field("live"));
-        added.drive(u_live.output("count"));
+        live.drive(batch.field("live"));
         let ids = batch.field("id").lanes(self.distributor.id_bits).to_vec();
         let rotation = batch.field("rotation");
         let places = ids.iter().enumerate();
@@ -145,13 +143,13 @@ impl Admission {
         m: &'m Builder,
         batches: &[(Class, Stream<'m>)],
         moved: Sig<'m>,
-        (admitted, added, chosen_level): (Sig<'m>, Sig<'m>, Sig<'m>),
+        (admitted, live, chosen_level): (Sig<'m>, Sig<'m>, Sig<'m>),
     ) -> (Sig<'m>, Vec<Sig<'m>>) {
         m.section("vectors under way, all of one head dimension");
         if self.shape().levels().len() == 1 {
             m.unused(
                 "levels",
-                m.cat(&[moved, added, chosen_level]),
+                m.cat(&[moved, live, chosen_level]),
                 "one head dimension only",
             );
             let level = m.lit(0, self.shape().level_bits());
@@ -161,13 +159,24 @@ impl Admission {
         let u_gone = m.instance("u_gone", &gone);
         u_gone.input("word", moved);
         reg!(m, gone_q = u_gone.output("count"), reset = 0);
-        let now = added & admitted.repeat(added.width());
-        reg!(m, added_q = now, reset = 0, "not yet counted");
+        let now = live & admitted.repeat(self.lanes());
+        reg!(m, lanes_q = now, reset = 0, "not yet counted");
+        let u_added = m.instance("u_added", &self.count_of(self.lanes()));
+        u_added.input("word", lanes_q);
+        reg!(
+            m,
+            added_q = u_added.output("count"),
+            reset = 0,
+            "not yet added"
+        );
         let bits = value_bits(self.most_under_way);
         reg!(m, under_way_q: bits, reset = 0);
         let less = under_way_q.wrapping_sub(gone_q.extend(bits));
         under_way_q.next(less.wrapping_add(added_q.extend(bits)));
-        net!(m, none = !(under_way_q.any() | added_q.any()));
+        net!(
+            m,
+            none = !(under_way_q.any() | added_q.any() | lanes_q.any())
+        );
         reg!(m, level_q: self.shape().level_bits(), reset = 0);
         level_q.next_when(admitted, chosen_level);
         let open = |(class, batch): &(Class, Stream<'m>)| {

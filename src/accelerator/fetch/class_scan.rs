@@ -8,6 +8,7 @@ use crate::cells::counter::ring_pointer;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::popcount::Popcount;
+use crate::cells::spill_register::SpillRegister;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut, Wire};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -22,7 +23,7 @@ const JOBS_AHEAD: usize = 4;
 ///
 /// - Latency: [`LATENCY`](Self::LATENCY) cycles from a job to its first batch.
 /// - Interval: one batch per cycle, also from job to job; one line taken into use per cycle.
-/// - Stalls: `batch_ready_i` reaches the list's memory within the cycle.
+/// - Stalls: `batch_ready_i` reaches registers only.
 #[derive(Clone, Debug)]
 pub struct ClassScan {
     /// The array whose lines are filled.
@@ -42,8 +43,9 @@ pub struct ClassScan {
 }
 
 impl ClassScan {
-    /// Cycles from a job's transfer to the first that offers its first batch: the FIFO, the list, the batch's places.
-    pub const LATENCY: u64 = Fifo::LATENCY + TokenList::LATENCY + 1;
+    /// Cycles from a job's transfer to the first that offers its first batch: the FIFO, the list, a register, the
+    /// batch's places.
+    pub const LATENCY: u64 = Fifo::LATENCY + TokenList::LATENCY + SpillRegister::LATENCY + 1;
 
     fn slots(&self) -> Slots {
         Slots {
@@ -202,7 +204,7 @@ impl Block for ClassScan {
         m.section("the ids");
         let u_list = m.instance("u_list", &self.list);
         u_list.feed("list", list).feed("walk", walks);
-        let word = u_list.stream("word");
+        let word = self.register(m, "u_word", u_list.stream("word"));
 
         let taken = self.take_lines(m, lines, allocate);
 
@@ -285,8 +287,10 @@ impl ClassScan {
         };
         let (fifo, lines) = share(0, "lines", &["level", "keys"], true);
         let lines = m.through("u_lines", &fifo, lines);
+        let lines = self.register(m, "u_line", lines);
         let (fifo, jobs) = share(2, "jobs", &["base", "rotation", "level", "format"], true);
         let jobs = m.through("u_jobs", &fifo, jobs);
+        let jobs = self.register(m, "u_job", jobs);
 
         let (_, walks) = share(1, "walks", &["keys", "dense", "list_last"], false);
         let keys = job.field("keys");
@@ -299,6 +303,12 @@ impl ClassScan {
         let fifo = Fifo::new(walks.width(), JOBS_AHEAD);
         let walks = m.through("u_walks", &fifo, walks);
         [lines, walks, jobs]
+    }
+
+    /// A stream through a register: a memory read in front of what is made of the word would take too long.
+    fn register<'m>(&self, m: &'m Builder, name: &str, stream: Stream<'m>) -> Stream<'m> {
+        let width = stream.width();
+        m.through(name, &SpillRegister { width }, stream)
     }
 
     /// Takes the lines of jobs into use, one per cycle; tells of each.
@@ -319,7 +329,10 @@ impl ClassScan {
             .by_level(m, "per_line", level, "vectors per line", |l| {
                 m.lit(per_line(l) as u64, wide)
             });
-        net!(m, take_last = take_left.extend(wide).le(count));
+        // Both are compared before one is chosen: what follows is long.
+        net!(m, one_line = keys.extend(wide).le(count));
+        net!(m, left_last = take_left_q.extend(wide).le(count));
+        net!(m, take_last = take_first_q.select(one_line, left_last));
         let rest = take_left.extend(wide).wrapping_sub(count);
         take_left_q.next_when(take, rest.truncate(keys.width()));
         take_first_q.next_when(take, take_last);

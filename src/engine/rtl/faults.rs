@@ -40,6 +40,7 @@ impl RtlEngine {
         let job = CoreJob::dense(operands);
         let streams = MemoryStreams::new(&self.core, &stored.fetched(operands), &job)?;
         self.send(&streams);
+        self.end_stop()?;
         for error in self.errors {
             self.bench.collect(error, 1);
         }
@@ -60,7 +61,7 @@ impl RtlEngine {
         Ok(None)
     }
 
-    /// Drains the ports and resets everything behind them, as after an error; false when the ports have not drained after
+    /// Drains the ports and resets everything behind them, as after an error, until the next words are there; false when the ports have not drained after
     /// `limit` cycles, so that all of it was reset.
     ///
     /// # Errors
@@ -77,12 +78,10 @@ impl RtlEngine {
                 break;
             }
         }
-        self.bench.simulator().set(stop, 0);
         if !drained {
+            self.bench.simulator().set(stop, 0);
             self.bench.reset(4)?;
         }
-        // The reset behind the reset control ends a cycle later.
-        self.bench.run_for(3)?;
         self.bench.resume();
         self.rows = 0;
         let out = self
@@ -92,6 +91,16 @@ impl RtlEngine {
             .chain(&mut self.refined);
         out.for_each(|out| out.taken = 0);
         Ok(drained)
+    }
+
+    /// Ends a stop, when the first words are offered already: they must wait until the stages work.
+    pub(super) fn end_stop(&mut self) -> Result<(), EngineError> {
+        let stop = self.bench.simulator().port("stop_i");
+        if self.bench.simulator().get(stop) == 1 {
+            self.bench.run_for(3)?;
+            self.bench.simulator().set(stop, 0);
+        }
+        Ok(())
     }
 
     /// Makes streams and memories hesitate, each as `stalls` says when asked for it.
