@@ -5,6 +5,7 @@
 mod accuracy;
 mod elaborate;
 mod fetch;
+mod merge_sorter;
 mod refinement;
 mod top_k;
 pub mod traffic;
@@ -23,8 +24,8 @@ pub struct Row {
     pub name: &'static str,
     /// What was measured under which conditions.
     pub case: String,
-    /// The measured figure, in `unit`.
-    pub value: f64,
+    /// The measured figure, in `unit`; `None` when it could not be measured here, which `note` explains.
+    pub value: Option<f64>,
     /// Unit of `value` and `bound`.
     pub unit: &'static str,
     /// What no design can beat, or the target of a figure that has only that; `None` when it has neither.
@@ -33,6 +34,8 @@ pub struct Row {
     pub target: Option<f64>,
     /// `value / bound`.
     pub ratio: Option<f64>,
+    /// What the figure means or leaves out, where that is not plain, or why there is none.
+    pub note: Option<String>,
 }
 
 impl Row {
@@ -41,18 +44,28 @@ impl Row {
         Row {
             name,
             case,
-            value,
+            value: Some(value),
             unit,
             bound: None,
             target: None,
             ratio: None,
+            note: None,
+        }
+    }
+
+    /// A figure that is not measured, and why.
+    fn skipped(name: &'static str, case: String, unit: &'static str, reason: &str) -> Row {
+        Row {
+            value: None,
+            note: Some(format!("skipped: {reason}")),
+            ..Row::of(name, case, 0.0, unit)
         }
     }
 
     fn bound(self, bound: f64) -> Row {
         Row {
             bound: Some(bound),
-            ratio: Some(self.value / bound),
+            ratio: self.value.map(|value| value / bound),
             ..self
         }
     }
@@ -60,6 +73,13 @@ impl Row {
     fn target(self, target: f64) -> Row {
         Row {
             target: Some(target),
+            ..self
+        }
+    }
+
+    fn note(self, note: &str) -> Row {
+        Row {
+            note: Some(note.to_owned()),
             ..self
         }
     }
@@ -125,7 +145,7 @@ pub fn select(wanted: &[String]) -> Result<Vec<&'static Benchmark>, UnknownBench
     Ok(BENCHMARKS.iter().filter(chosen).collect())
 }
 
-/// Rows as aligned columns under a heading; `-` stands for a figure that a row does not have.
+/// Rows as aligned columns under a heading, the notes below; `-` stands for a figure that a row does not have.
 pub fn table(rows: &[Row]) -> String {
     const HEADING: [&str; 7] = ["name", "case", "value", "bound", "target", "unit", "ratio"];
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
@@ -133,7 +153,7 @@ pub fn table(rows: &[Row]) -> String {
         [
             row.name.to_owned(),
             row.case.clone(),
-            figure(Some(row.value)),
+            figure(row.value),
             figure(row.bound),
             figure(row.target),
             row.unit.to_owned(),
@@ -157,7 +177,19 @@ pub fn table(rows: &[Row]) -> String {
             "{name:n$}  {case:c$}  {value:>v$}  {bound:>b$}  {target:>t$}  {unit:u$}  {ratio:>r$}\n"
         )
     };
-    lines.iter().map(text).collect()
+    lines.iter().map(text).chain(notes(rows)).collect()
+}
+
+/// The rows' notes, a line each, rows in succession with the same note together.
+fn notes(rows: &[Row]) -> Vec<String> {
+    let noted = |a: &Row, b: &Row| a.note == b.note;
+    rows.chunk_by(noted)
+        .filter_map(|rows| {
+            let note = rows[0].note.as_ref()?;
+            let cases: Vec<&str> = rows.iter().map(|row| row.case.as_str()).collect();
+            Some(format!("\n{}: {note}\n", cases.join("; ")))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -176,6 +208,29 @@ mod tests {
 name    case         value   bound  target  unit     ratio
 a       long case  12.0000  6.0000  7.5000  cycles  2.0000
 name_b  c           0.5000       -       -  s            -
+";
+        assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn notes_stand_below_the_table_and_once_for_rows_in_succession() {
+        let skipped = |case: &str| Row::skipped("a", case.into(), "um2", "no tool");
+        let rows = [
+            skipped("one"),
+            skipped("two"),
+            Row::of("a", "three".into(), 1.0, "x"),
+            Row::of("a", "four".into(), 2.0, "x").note("about"),
+        ];
+        let expected = "\
+name  case    value  bound  target  unit  ratio
+a     one         -      -       -  um2       -
+a     two         -      -       -  um2       -
+a     three  1.0000      -       -  x         -
+a     four   2.0000      -       -  x         -
+
+one; two: skipped: no tool
+
+four: about
 ";
         assert_eq!(table(&rows), expected);
     }
