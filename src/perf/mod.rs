@@ -180,15 +180,21 @@ pub fn table(rows: &[Row]) -> String {
     lines.iter().map(text).chain(notes(rows)).collect()
 }
 
-/// The rows' notes, a line each, rows in succession with the same note together.
+/// The rows' notes, a line each, with the cases of all rows that have it.
 fn notes(rows: &[Row]) -> Vec<String> {
-    let noted = |a: &Row, b: &Row| a.note == b.note;
-    rows.chunk_by(noted)
-        .filter_map(|rows| {
-            let note = rows[0].note.as_ref()?;
-            let cases: Vec<&str> = rows.iter().map(|row| row.case.as_str()).collect();
-            Some(format!("\n{}: {note}\n", cases.join("; ")))
-        })
+    let mut noted: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(note) = row.note.as_deref() else {
+            continue;
+        };
+        match noted.iter_mut().find(|(known, _)| *known == note) {
+            Some((_, cases)) => cases.push(&row.case),
+            None => noted.push((note, vec![&row.case])),
+        }
+    }
+    noted
+        .into_iter()
+        .map(|(note, cases)| format!("\n{}: {note}\n", cases.join("; ")))
         .collect()
 }
 
@@ -213,24 +219,24 @@ name_b  c           0.5000       -       -  s            -
     }
 
     #[test]
-    fn notes_stand_below_the_table_and_once_for_rows_in_succession() {
+    fn notes_stand_below_the_table_once_with_all_their_rows() {
         let skipped = |case: &str| Row::skipped("a", case.into(), "um2", "no tool");
         let rows = [
             skipped("one"),
-            skipped("two"),
-            Row::of("a", "three".into(), 1.0, "x"),
-            Row::of("a", "four".into(), 2.0, "x").note("about"),
+            Row::of("a", "two".into(), 1.0, "x"),
+            Row::of("a", "three".into(), 2.0, "x").note("about"),
+            skipped("four"),
         ];
         let expected = "\
 name  case    value  bound  target  unit  ratio
 a     one         -      -       -  um2       -
-a     two         -      -       -  um2       -
-a     three  1.0000      -       -  x         -
-a     four   2.0000      -       -  x         -
+a     two    1.0000      -       -  x         -
+a     three  2.0000      -       -  x         -
+a     four        -      -       -  um2       -
 
-one; two: skipped: no tool
+one; four: skipped: no tool
 
-four: about
+three: about
 ";
         assert_eq!(table(&rows), expected);
     }
