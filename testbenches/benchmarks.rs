@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use spatten::workload::synthetic::{RowKind, SyntheticAttention};
 
 use crate::fake_tools::failing_verilator;
+use crate::shared_data;
 
 const MODEL: SyntheticAttention = SyntheticAttention {
     layers: 2,
@@ -39,7 +40,9 @@ fn json_rows_have_the_documented_fields_and_cases_begin_with_the_presets_name() 
         fields.sort();
         assert_eq!(
             fields,
-            ["bound", "case", "name", "ratio", "target", "unit", "value"]
+            [
+                "bound", "case", "name", "note", "ratio", "target", "unit", "value"
+            ]
         );
         assert_eq!(
             (&row["name"], &row["unit"]),
@@ -72,6 +75,56 @@ fn rows(arguments: &[&str]) -> Vec<Json> {
         .assert()
         .success();
     serde_json::from_slice(&done.get_output().stdout).unwrap()
+}
+
+#[test]
+fn top_k_stands_beside_a_merge_sorter_or_says_why_not() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let run = |shared: &std::path::Path| -> Vec<Json> {
+        let done = bench(&["top_k", "-c", "tiny", "--json"])
+            .env("SPATTEN_SHARED", shared)
+            .assert()
+            .success();
+        serde_json::from_slice(&done.get_output().stdout).unwrap()
+    };
+    let find = |rows: &[Json], case: &str| -> Json {
+        let row = rows.iter().find(|row| row["case"] == case);
+        row.unwrap_or_else(|| panic!("no {case} in {rows:?}"))
+            .clone()
+    };
+    let ratio = "merge sorter over engine and filter, area n=32";
+
+    let skipped = run(nowhere.path());
+    for case in [ratio, "area of engine n=32", "cells of merge sorter n=32"] {
+        let row = find(&skipped, case);
+        let note = row["note"].as_str().unwrap();
+        assert!(row["value"].is_null(), "{row}");
+        assert!(
+            note.starts_with("skipped: ") && note.contains("ihp-sg13g2"),
+            "{row}"
+        );
+    }
+    // The cycles do not wait for the library.
+    let speed = find(&skipped, "median speed over merge sorter n=32");
+    assert!(speed["value"].as_f64().unwrap() > 0.1, "{speed}");
+
+    let Some(shared) = shared_data::with_ihp_cells() else {
+        return;
+    };
+    let rows = run(&shared);
+    let value = |case: &str| find(&rows, case)["value"].as_f64().unwrap();
+    let (block, sorter) = (
+        value("area of engine and filter n=32"),
+        value("area of merge sorter n=32"),
+    );
+    assert!((value(ratio) - sorter / block).abs() < 1e-9);
+    assert!(value("area of engine n=32") < block);
+    // 36 bits in a register are 1600 square micrometres, a comparator has two of them and multiplexers.
+    let comparators = 191.0;
+    assert!(
+        (3_200.0..12_000.0).contains(&(sorter / comparators)),
+        "{sorter}"
+    );
 }
 
 #[test]

@@ -106,6 +106,7 @@ rtl/spatten_multiplier_s19_u16_p3.v
 rtl/spatten_fifo_w41_d4.v
 rtl/spatten_head_magnitude_o4_w16_l2.v
 rtl/spatten_fifo_w26_d2.v
+rtl/spatten_spill_register_w97.v
 rtl/spatten_fifo_w3_d2.v
 rtl/spatten_sram_1r1w_w82_d8.v
 rtl/spatten_sram_1r1w_w10_d8.v
@@ -130,7 +131,6 @@ rtl/spatten_row_fill_w40_l4_i2_n8.v
 rtl/spatten_quick_select_w40_l4_i2_n32.v
 rtl/spatten_sram_1rw_w97_d8.v
 rtl/spatten_banked_fifo_w97_d32_b4.v
-rtl/spatten_spill_register_w97.v
 rtl/spatten_zero_eliminator_n2_w46.v
 rtl/spatten_fifo_w95_d2.v
 rtl/spatten_filter_w40_p46_i2_n32_d.v

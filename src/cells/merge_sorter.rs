@@ -3,6 +3,43 @@
 use super::bit_sorter::odd_even_merge_sort;
 use super::delay::delay_flag;
 use crate::hdl::{About, Block, Builder, Sig};
+use crate::{net, reg};
+
+/// The larger and the smaller of two keys, in registers.
+///
+/// - Latency and interval: 1 cycle.
+/// - Stalls: none.
+#[derive(Clone, Debug)]
+pub struct CompareExchange {
+    /// Bits of a key, unsigned.
+    pub width: usize,
+}
+
+impl Block for CompareExchange {
+    fn name(&self) -> String {
+        format!("spatten_compare_exchange_w{}", self.width)
+    }
+
+    fn about(&self) -> About {
+        About {
+            purpose: "The larger and the smaller of two keys.".into(),
+            parameters: vec![("width", self.width.to_string())],
+            source: file!(),
+        }
+    }
+
+    fn build(&self, m: &Builder) {
+        let a = m.input("a", self.width, "");
+        let b = m.input("b", self.width, "");
+        let larger = m.output("larger", self.width, "");
+        let smaller = m.output("smaller", self.width, "");
+        net!(m, swaps = a.lt(b));
+        reg!(m, larger_q = swaps.select(b, a));
+        reg!(m, smaller_q = swaps.select(a, b));
+        larger.drive(larger_q);
+        smaller.drive(smaller_q);
+    }
+}
 
 /// Sorts `lanes` keys, the largest first, with a register after every layer of comparators.
 ///
@@ -22,9 +59,14 @@ impl MergeSorter {
         odd_even_merge_sort(self.lanes).len()
     }
 
-    /// Comparators, each with two multiplexers.
+    /// Comparators, [`CompareExchange`] each.
     pub fn comparators(&self) -> usize {
         odd_even_merge_sort(self.lanes).iter().map(Vec::len).sum()
+    }
+
+    /// Keys that pass a layer without being compared, in a register each.
+    pub fn passing_keys(&self) -> usize {
+        self.lanes * self.latency() - 2 * self.comparators()
     }
 }
 
@@ -56,18 +98,22 @@ impl Block for MergeSorter {
         let mut words: Vec<Sig> = input.lanes(width).to_vec();
         for (index, layer) in odd_even_merge_sort(lanes).into_iter().enumerate() {
             m.section(&format!("layer {index}"));
+            let mut next = vec![None; lanes];
             for (low, high) in layer {
-                let (a, b) = (words[low], words[high]);
-                let swaps = m.net(&format!("swaps{index}_{low}"), a.lt(b), "");
-                words[low] = swaps.select(b, a);
-                words[high] = swaps.select(a, b);
+                let name = format!("u_layer{index}_{low}");
+                let pair = m.instance(&name, &CompareExchange { width });
+                pair.input("a", words[low]).input("b", words[high]);
+                next[low] = Some(pair.output("larger"));
+                next[high] = Some(pair.output("smaller"));
             }
-            words = (0..lanes)
-                .map(|k| {
-                    let word = m.register(&format!("word{index}_{k}_q"), width, None, "");
-                    word.next(words[k]);
-                    *word
-                })
+            let passed = |k: usize| {
+                let word = m.register(&format!("word{index}_{k}_q"), width, None, "");
+                word.next(words[k]);
+                *word
+            };
+            let places = next.into_iter().enumerate();
+            words = places
+                .map(|(k, word)| word.unwrap_or_else(|| passed(k)))
                 .collect();
         }
         sorted.drive(m.pack(&words));
@@ -110,5 +156,7 @@ mod tests {
         assert_eq!(sorter(8).comparators(), 19);
         assert_eq!(sorter(1024).comparators(), 24_063);
         assert_eq!(sorter(1024).latency(), 55);
+        // 6 layers of 8 keys, two of which each comparator takes.
+        assert_eq!(sorter(8).passing_keys(), 10);
     }
 }

@@ -65,6 +65,7 @@ impl From<EngineError> for Failure {
                 Failure::Input(error.into())
             }
             EngineError::Cosim(_) => Failure::Environment(error.into()),
+            EngineError::Synth(error) => error.into(),
             EngineError::Bench(_) | EngineError::Mismatch(_) => Failure::Check(error.into()),
         }
     }
@@ -111,11 +112,16 @@ mod tests {
                 message: "$fatal".into(),
             })),
         };
+        let disk = SynthError::Folder {
+            path: "/full".into(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        };
         for (error, status) in [
             (EngineError::from(layer), 2),
             (EngineError::from(selection), 2),
             (EngineError::from(tool), 3),
             (EngineError::from(stopped), 1),
+            (EngineError::from(disk), 3),
         ] {
             let message = error.to_string();
             let failure = Failure::from(error);

@@ -7,6 +7,7 @@ use crate::accelerator::top_k::golden::TooManyPins;
 use crate::config::Config;
 use crate::cosim::{BenchError, CosimError};
 use crate::golden::layer::LayerOperands;
+use crate::synth::SynthError;
 use crate::workload::memory_image::ImageError;
 
 /// Why a layer does not fit a configuration.
@@ -123,6 +124,9 @@ pub enum EngineError {
     /// The RTL broke the rules of a stream, or is stuck.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A block that is measured could not be synthesised.
+    #[error(transparent)]
+    Synth(#[from] SynthError),
     /// A block differs from its golden model, or an engine's answer from what was asked for.
     #[error("{0}")]
     Mismatch(String),

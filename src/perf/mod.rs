@@ -6,6 +6,7 @@ mod accuracy;
 mod elaborate;
 mod fetch;
 mod generation;
+mod merge_sorter;
 mod refinement;
 mod top_k;
 pub mod traffic;
@@ -24,8 +25,8 @@ pub struct Row {
     pub name: &'static str,
     /// What was measured under which conditions.
     pub case: String,
-    /// The measured figure, in `unit`.
-    pub value: f64,
+    /// The measured figure, in `unit`; `None` when it could not be measured here, which `note` explains.
+    pub value: Option<f64>,
     /// Unit of `value` and `bound`.
     pub unit: &'static str,
     /// What no design can beat, or the target of a figure that has only that; `None` when it has neither.
@@ -34,6 +35,8 @@ pub struct Row {
     pub target: Option<f64>,
     /// `value / bound`.
     pub ratio: Option<f64>,
+    /// What the figure means or leaves out, where that is not plain, or why there is none.
+    pub note: Option<String>,
 }
 
 impl Row {
@@ -42,18 +45,28 @@ impl Row {
         Row {
             name,
             case,
-            value,
+            value: Some(value),
             unit,
             bound: None,
             target: None,
             ratio: None,
+            note: None,
+        }
+    }
+
+    /// A figure that is not measured, and why.
+    fn skipped(name: &'static str, case: String, unit: &'static str, reason: &str) -> Row {
+        Row {
+            value: None,
+            note: Some(format!("skipped: {reason}")),
+            ..Row::of(name, case, 0.0, unit)
         }
     }
 
     fn bound(self, bound: f64) -> Row {
         Row {
             bound: Some(bound),
-            ratio: Some(self.value / bound),
+            ratio: self.value.map(|value| value / bound),
             ..self
         }
     }
@@ -61,6 +74,13 @@ impl Row {
     fn target(self, target: f64) -> Row {
         Row {
             target: Some(target),
+            ..self
+        }
+    }
+
+    fn note(self, note: &str) -> Row {
+        Row {
+            note: Some(note.to_owned()),
             ..self
         }
     }
@@ -127,7 +147,7 @@ pub fn select(wanted: &[String]) -> Result<Vec<&'static Benchmark>, UnknownBench
     Ok(BENCHMARKS.iter().filter(chosen).collect())
 }
 
-/// Rows as aligned columns under a heading; `-` stands for a figure that a row does not have.
+/// Rows as aligned columns under a heading, the notes below; `-` stands for a figure that a row does not have.
 pub fn table(rows: &[Row]) -> String {
     const HEADING: [&str; 7] = ["name", "case", "value", "bound", "target", "unit", "ratio"];
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
@@ -135,7 +155,7 @@ pub fn table(rows: &[Row]) -> String {
         [
             row.name.to_owned(),
             row.case.clone(),
-            figure(Some(row.value)),
+            figure(row.value),
             figure(row.bound),
             figure(row.target),
             row.unit.to_owned(),
@@ -159,7 +179,25 @@ pub fn table(rows: &[Row]) -> String {
             "{name:n$}  {case:c$}  {value:>v$}  {bound:>b$}  {target:>t$}  {unit:u$}  {ratio:>r$}\n"
         )
     };
-    lines.iter().map(text).collect()
+    lines.iter().map(text).chain(notes(rows)).collect()
+}
+
+/// The rows' notes, a line each, with the cases of all rows that have it.
+fn notes(rows: &[Row]) -> Vec<String> {
+    let mut noted: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(note) = row.note.as_deref() else {
+            continue;
+        };
+        match noted.iter_mut().find(|(known, _)| *known == note) {
+            Some((_, cases)) => cases.push(&row.case),
+            None => noted.push((note, vec![&row.case])),
+        }
+    }
+    noted
+        .into_iter()
+        .map(|(note, cases)| format!("\n{}: {note}\n", cases.join("; ")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -178,6 +216,29 @@ mod tests {
 name    case         value   bound  target  unit     ratio
 a       long case  12.0000  6.0000  7.5000  cycles  2.0000
 name_b  c           0.5000       -       -  s            -
+";
+        assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn notes_stand_below_the_table_once_with_all_their_rows() {
+        let skipped = |case: &str| Row::skipped("a", case.into(), "um2", "no tool");
+        let rows = [
+            skipped("one"),
+            Row::of("a", "two".into(), 1.0, "x"),
+            Row::of("a", "three".into(), 2.0, "x").note("about"),
+            skipped("four"),
+        ];
+        let expected = "\
+name  case    value  bound  target  unit  ratio
+a     one         -      -       -  um2       -
+a     two    1.0000      -       -  x         -
+a     three  2.0000      -       -  x         -
+a     four        -      -       -  um2       -
+
+one; four: skipped: no tool
+
+three: about
 ";
         assert_eq!(table(&rows), expected);
     }

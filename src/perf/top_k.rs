@@ -1,11 +1,12 @@
-//! Cycles of the top-k block alone, at 16 lanes, against the bound of its input rate and upstream's latency model.
+//! Cycles of the top-k block alone, at 16 lanes, against the bound of its input rate and upstream's latency model; cycles
+//! and area against a merge sorter.
 
 use rand::{Rng, RngExt};
 
+use super::merge_sorter::{self, Cycles};
 use super::{Benchmark, Inputs, Row};
 use crate::accelerator::top_k::TopK;
 use crate::accelerator::top_k::golden::Part;
-use crate::cells::merge_sorter::MergeSorter;
 use crate::config::Config;
 use crate::engine::EngineError;
 use crate::golden::head::attend_head;
@@ -33,25 +34,27 @@ const LANES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 pub(super) const TOP_K: Benchmark = Benchmark {
     name: "top_k",
     summary: "cycles of the top-k block alone: from a selection's last line to the first element that stays, and per \
-              selection back to back; the bound of the latter is one line per cycle",
+              selection back to back; the bound of the latter is one line per cycle; area beside a merge sorter's",
     run: top_k,
 };
 
 fn top_k(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
-    let mut block = TopK::new(inputs.config);
-    let mut rows = Vec::new();
-    for lanes in LANES {
+    let own = TopK::new(inputs.config);
+    let measured = Measured::of(&own)?;
+    let mut rows = measured.rows();
+    rows.extend(measured.beside_sorter(&own));
+    rows.extend(merge_sorter::areas(&own)?);
+    for lanes in LANES.into_iter().filter(|&lanes| lanes != own.engine.lanes) {
+        let mut block = own.clone();
         block.engine.lanes = lanes;
-        let is_own = lanes == inputs.config.top_k.lanes;
-        rows.extend(Measured::of(&block)?.rows(lanes, is_own));
+        rows.extend(Measured::of(&block)?.sweep_rows());
     }
-    // The configuration's own lanes come first, the sweep follows.
-    rows.sort_by_key(|(is_own, _)| !is_own);
-    Ok(rows.into_iter().map(|(_, row)| row).collect())
+    Ok(rows)
 }
 
 /// What one block measures at each length.
 struct Measured {
+    lanes: usize,
     lengths: Vec<Length>,
 }
 
@@ -86,56 +89,36 @@ impl Measured {
             .into_iter()
             .map(|keys| Length::measure(block, &mut timed, keys, &options))
             .collect::<Result<_, _>>()?;
-        Ok(Measured { lengths })
+        Ok(Measured {
+            lanes: block.engine.lanes,
+            lengths,
+        })
     }
 
-    fn rows(&self, lanes: usize, is_own: bool) -> Vec<(bool, Row)> {
-        let mut rows = Vec::new();
-        let name = TOP_K.name;
-        for length in &self.lengths {
-            let n = length.keys;
-            let target = KEYS.iter().find(|(keys, _)| *keys == n);
-            let mean = Row::of(
-                name,
-                format!("mean n={n}"),
-                mean(&length.latencies),
-                "cycles",
-            );
-            let occupancy = Row::of(name, format!("occupancy n={n}"), length.occupancy, "cycles")
-                .bound(length.input_cycles);
-            if is_own {
-                // The targets are those of the published lanes.
-                let target = target.filter(|_| lanes == 16);
-                let mean = match target {
-                    Some((_, target)) => mean.target(*target),
-                    None => mean,
-                };
-                let of =
-                    |case: &str, value| Row::of(name, format!("{case} n={n}"), value, "cycles");
-                let p99 = of("p99", percentile(&length.latencies, 0.99));
-                let p99 = if n == 1024 {
-                    p99.target(TARGET_P99)
-                } else {
-                    p99
-                };
-                rows.extend([
-                    mean,
-                    p99,
-                    occupancy.target(TARGET_OCCUPANCY * length.input_cycles),
-                    of("worst", length.worst).bound(length.bound),
-                    of("merge sorter", length.sorter),
-                    of("upstream mean", self::mean(&length.upstream)),
-                    of("upstream p99", percentile(&length.upstream, 0.99)),
-                ]);
-            } else {
-                let case = |row: Row| Row {
-                    case: format!("{} lanes={lanes}", row.case),
-                    ..row
-                };
-                rows.extend([case(mean), case(occupancy)]);
-            }
-        }
-        rows.into_iter().map(|row| (is_own, row)).collect()
+    /// All rows of the configuration's own lanes.
+    fn rows(&self) -> Vec<Row> {
+        let lengths = self.lengths.iter();
+        lengths.flat_map(|length| length.rows(self.lanes)).collect()
+    }
+
+    /// What the sweep tells of other lanes.
+    fn sweep_rows(&self) -> Vec<Row> {
+        let of = |row: Row| Row {
+            case: format!("{} lanes={}", row.case, self.lanes),
+            ..row
+        };
+        let lengths = self.lengths.iter();
+        lengths
+            .flat_map(|length| [length.mean(), length.occupancy()].map(of))
+            .collect()
+    }
+
+    /// Throughput beside that of a merge sorter.
+    fn beside_sorter(&self, block: &TopK) -> Vec<Row> {
+        let lengths = self.lengths.iter();
+        lengths
+            .flat_map(|length| merge_sorter::throughput(block, &length.cycles()))
+            .collect()
     }
 }
 
@@ -183,9 +166,57 @@ impl Length {
             occupancy: timed.occupancy(&mixed)?,
             worst: worst as f64,
             bound: block.most_cycles(keys) as f64,
-            sorter: MergeSorter { lanes: keys, width }.latency() as f64,
+            sorter: merge_sorter::sorter(block, keys).latency() as f64,
             input_cycles: keys.div_ceil(block.engine.inputs) as f64,
         })
+    }
+
+    fn row(&self, case: &str, value: f64) -> Row {
+        let case = format!("{case} n={}", self.keys);
+        Row::of(TOP_K.name, case, value, "cycles")
+    }
+
+    fn mean(&self) -> Row {
+        self.row("mean", mean(&self.latencies))
+    }
+
+    fn occupancy(&self) -> Row {
+        self.row("occupancy", self.occupancy)
+            .bound(self.input_cycles)
+    }
+
+    /// The rows of a block of so many lanes.
+    fn rows(&self, lanes: usize) -> [Row; 7] {
+        // The targets are those of the published lanes.
+        let target = KEYS.iter().find(|(keys, _)| *keys == self.keys);
+        let mean = match target.filter(|_| lanes == 16) {
+            Some((_, target)) => self.mean().target(*target),
+            None => self.mean(),
+        };
+        let p99 = self.row("p99", percentile(&self.latencies, 0.99));
+        let p99 = match self.keys {
+            1024 => p99.target(TARGET_P99),
+            _ => p99,
+        };
+        [
+            mean,
+            p99,
+            self.occupancy()
+                .target(TARGET_OCCUPANCY * self.input_cycles),
+            self.row("worst", self.worst).bound(self.bound),
+            self.row("merge sorter", self.sorter),
+            self.row("upstream mean", self::mean(&self.upstream)),
+            self.row("upstream p99", percentile(&self.upstream, 0.99)),
+        ]
+    }
+
+    fn cycles(&self) -> Cycles {
+        Cycles {
+            keys: self.keys,
+            median: percentile(&self.latencies, 0.5),
+            occupancy: self.occupancy,
+            input: self.input_cycles,
+        }
     }
 }
 

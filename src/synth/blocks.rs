@@ -11,7 +11,7 @@ const DISPATCH: &str = "dispatch";
 
 /// Names of the blocks, in dataflow order: the stages with their processing elements, then cells that are worth
 /// a look of their own. A module `spatten_<block>_<parameters>` belongs to the block.
-pub const FAMILIES: [&str; 62] = [
+pub const FAMILIES: [&str; 63] = [
     DISPATCH,
     "fetch",
     "fetch_path",
@@ -35,6 +35,7 @@ pub const FAMILIES: [&str; 62] = [
     "filter",
     "first_equals",
     "merge_sorter",
+    "compare_exchange",
     "probability",
     "importance",
     "score_contexts",
@@ -125,18 +126,23 @@ impl Plan {
         if !names.is_empty() {
             reported.retain(|block| names.iter().any(|name| name == block.family));
         }
-        seen.clear();
-        let (memories, logic) = reported
-            .iter()
-            .flat_map(|block| block.module.hierarchy())
-            .filter(|module| seen.insert(module.name.clone()))
-            .partition(|module| is_memory(module));
+        let (memories, logic) = split(reported.iter().map(|block| &block.module));
         Ok(Plan {
             reported,
             logic,
             memories,
         })
     }
+}
+
+/// The modules below `tops`, each once, memories and logic.
+pub(super) fn split<'m>(
+    tops: impl Iterator<Item = &'m Arc<Module>>,
+) -> (Vec<Arc<Module>>, Vec<Arc<Module>>) {
+    let mut seen = BTreeSet::new();
+    tops.flat_map(|top| top.hierarchy())
+        .filter(|module| seen.insert(module.name.clone()))
+        .partition(|module| is_memory(module))
 }
 
 /// The block that a module belongs to: the longest name that the module's starts with; [`DISPATCH`] stands behind the

@@ -63,6 +63,16 @@ impl SynthError {
         }
     }
 
+    /// True when a tool or the cell library is not there: another machine, or an installation, would do.
+    pub fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            SynthError::UnknownLibrary { .. }
+                | SynthError::LibraryMissing { .. }
+                | SynthError::Tool(ToolError::Missing { .. })
+        )
+    }
+
     /// True when what was asked for is at fault, false when the environment is.
     pub fn is_bad_input(&self) -> bool {
         matches!(

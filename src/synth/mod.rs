@@ -28,7 +28,7 @@ pub use library::CellLibrary;
 pub use timing::WorstPath;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,8 @@ use serde::Serialize;
 use crate::accelerator::top::AttentionCore;
 use crate::catalogue;
 use crate::config::Config;
-use crate::hdl::{Module, elaborate, verilog};
+use crate::handoff::memories::{Memory, inventory};
+use crate::hdl::{Block, Module, elaborate, verilog};
 use blocks::Plan;
 use yosys::Mapped;
 
@@ -98,37 +99,18 @@ pub fn run(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Vec<BlockFigures>, SynthError> {
     let plan = Plan::new(&tops(config), &options.blocks)?;
-    let temporary;
-    let folder = match &options.keep {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|e| SynthError::folder(folder, e))?;
-            folder.as_path()
-        }
-        None => {
-            temporary =
-                tempfile::tempdir().map_err(|e| SynthError::folder(&std::env::temp_dir(), e))?;
-            temporary.path()
-        }
-    };
+    let folder = Folder::new(options.keep.as_deref())?;
+    let folder = folder.path();
+    let total = plan.logic.len() + plan.reported.len();
+    let done = AtomicUsize::new(0);
+    let step = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
     let origin = format!(
         "Emitted for synthesis from configuration `{}`.",
         config.name
     );
-    for module in plan.logic.iter().chain(&plan.memories) {
-        let file = yosys::source_file(&module.name);
-        files::write(folder, &file, &verilog(module, &origin))?;
-    }
-    yosys::write_shared_files(folder, &options.library)?;
-
-    let total = plan.logic.len() + plan.reported.len();
-    let done = AtomicUsize::new(0);
-    let step = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-    let mapped = in_parallel(&plan.logic, |module| {
-        let mapped = yosys::map(folder, module, options.clock_ns)?;
-        step();
-        Ok((module.name.clone(), mapped))
-    })?;
-    let mapped: HashMap<String, Mapped> = mapped.into_iter().collect();
+    let modules = (&plan.logic[..], &plan.memories[..]);
+    let library = (&options.library, options.clock_ns);
+    let mapped = map(folder, modules, &origin, library, &step)?;
     in_parallel(&plan.reported, |block| {
         let worst = timing::worst_path(folder, &block.module, options.clock_ns)?;
         let (cells, area_um2) = yosys::total(&block.module, &mapped);
@@ -145,6 +127,99 @@ pub fn run(
             excluded: blocks::memories_below(&block.module),
         })
     })
+}
+
+/// Area of one block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Area {
+    /// Library cells, memories left out.
+    pub cells: u64,
+    /// Their area in square micrometres.
+    pub area_um2: f64,
+    /// Bits of the memories inside the block, which the figures leave out.
+    pub memory_bits: usize,
+}
+
+/// Areas of blocks of any kind, in their order, without timing: modules that several of them hold are mapped once.
+///
+/// # Errors
+/// [`SynthError`] when Yosys is missing or fails, or the disk does.
+pub fn areas(
+    blocks: &[&dyn Block],
+    library: &CellLibrary,
+    clock_ns: f64,
+) -> Result<Vec<Area>, SynthError> {
+    let tops: Vec<Arc<Module>> = blocks.iter().map(|block| elaborate(*block)).collect();
+    let (memories, logic) = blocks::split(tops.iter());
+    let folder = Folder::new(None)?;
+    let origin = "Emitted for its area.";
+    let mapped = map(
+        folder.path(),
+        (&logic, &memories),
+        origin,
+        (library, clock_ns),
+        &|| {},
+    )?;
+    let area = |top: &Arc<Module>| {
+        let (cells, area_um2) = yosys::total(top, &mapped);
+        Area {
+            cells,
+            area_um2,
+            memory_bits: inventory(top).iter().map(Memory::total_bits).sum(),
+        }
+    };
+    Ok(tops.iter().map(area).collect())
+}
+
+/// The folder of a run's files.
+enum Folder {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    /// The folder `keep`, made if need be, or a temporary one.
+    fn new(keep: Option<&Path>) -> Result<Folder, SynthError> {
+        match keep {
+            Some(folder) => {
+                std::fs::create_dir_all(folder).map_err(|e| SynthError::folder(folder, e))?;
+                Ok(Folder::Kept(folder.to_owned()))
+            }
+            None => {
+                let made = tempfile::tempdir();
+                let made = made.map_err(|e| SynthError::folder(&std::env::temp_dir(), e))?;
+                Ok(Folder::Temporary(made))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Kept(folder) => folder,
+            Folder::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+/// Writes the Verilog of logic and memories, and maps the logic; `step` hears of each module.
+fn map(
+    folder: &Path,
+    (logic, memories): (&[Arc<Module>], &[Arc<Module>]),
+    origin: &str,
+    (library, clock_ns): (&CellLibrary, f64),
+    step: &(dyn Fn() + Sync),
+) -> Result<HashMap<String, Mapped>, SynthError> {
+    for module in logic.iter().chain(memories) {
+        let file = yosys::source_file(&module.name);
+        files::write(folder, &file, &verilog(module, origin))?;
+    }
+    yosys::write_shared_files(folder, library)?;
+    let mapped = in_parallel(logic, |module| {
+        let mapped = yosys::map(folder, module, clock_ns)?;
+        step();
+        Ok((module.name.clone(), mapped))
+    })?;
+    Ok(mapped.into_iter().collect())
 }
 
 /// Applies `work` to every item on all processors; results in the items' order, or the first error.

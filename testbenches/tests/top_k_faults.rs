@@ -59,6 +59,12 @@ fn top_k_that_keeps_or_drops_one_too_many_is_caught() {
             "k_q <= selection_k_i",
             "k_q <= selection_k_i + 8'd1",
         ),
+        // A part of more than a row that is taken for one.
+        (
+            "spatten_quick_select",
+            "(|between[7:4]) & ",
+            "1'b0 & (|between[7:4]) & ",
+        ),
         // A part: the order and number of its keys.
         ("spatten_part", "total > 6'd16", "total > 6'd15"),
         // Rows: the end of a selection in the middle of a row.

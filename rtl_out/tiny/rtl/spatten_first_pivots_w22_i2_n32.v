@@ -97,6 +97,17 @@ module spatten_first_pivots_w22_i2_n32 (
   end
 
   reg closed_q;  // no more samples
+
+`ifndef SYNTHESIS
+  always @(posedge clk_i) begin
+    if (accept_i & line_i) begin
+      $display("%m: a line comes before its selection");
+      $stop;
+    end
+  end
+`endif
+
+  reg clear_q;
   reg insert_q;
   reg [21:0] key_q;
   wire [351:0] sampler_sorted;
@@ -107,8 +118,8 @@ module spatten_first_pivots_w22_i2_n32 (
   spatten_sampler_w22_n16 u_sampler (
     .clk_i    (clk_i),
     .rst_ni   (rst_ni),
-    .clear_i  (accept_i),
-    .insert_i (insert_q & !closed_q & !prepare_i & !accept_i),
+    .clear_i  (clear_q),
+    .insert_i (insert_q & !closed_q & !prepare_i),
     .key_i    (key_q),
     .sorted_o (sampler_sorted),
     .count_o  (sampler_count)
@@ -117,10 +128,12 @@ module spatten_first_pivots_w22_i2_n32 (
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       closed_q <= 1'b0;
+      clear_q <= 1'b0;
       insert_q <= 1'b0;
     end else begin
       if (accept_i | prepare_i) closed_q <= !accept_i;
-      insert_q <= line_i & has_key & due & !closed_q & !accept_i;
+      clear_q <= accept_i;
+      insert_q <= line_i & has_key & due & !closed_q;
     end
   end
 

@@ -205,8 +205,13 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
   wire engine_ready;
   wire line_valid = (heads_turn_q ? head_scores_line_valid : token_scores_line_valid) & asked_q;
   wire selection_end = line_valid & engine_ready & (heads_turn_q ? head_scores_line_last : token_scores_line_last);
+  wire line_spill_in_ready;
+  assign engine_ready = line_spill_in_ready;
+  wire [96:0] line_spill_out_data;
+  wire line_spill_out_ready;
+  wire line_spill_out_valid;
   wire top_k_in_ready;
-  assign engine_ready = top_k_in_ready;
+  assign line_spill_out_ready = top_k_in_ready;
   assign token_scores_line_ready = engine_ready & asked_q & !heads_turn_q;
   assign head_scores_line_ready = engine_ready & asked_q & heads_turn_q;
   wire advance = skip | selection_end;
@@ -237,6 +242,26 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .out_valid_o (selections_out_valid),
     .out_ready_i (selections_out_ready),
     .out_data_o  (selections_out_data)
+  );
+
+  spatten_spill_register_w97 u_line_spill (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (line_valid),
+    .in_ready_o  (line_spill_in_ready),
+    .in_data_i   ({
+                    heads_turn_q ? {head_scores_line_data[79:40], head_scores_line_data[39:0]}
+                    : {{4'd0, token_scores_line_data[71:36]}, {4'd0, token_scores_line_data[35:0]}},
+                    heads_turn_q ? {{1'b0, head_payload1}, {1'b0, head_payload0}}
+                    : {token_payload1, token_payload0},
+                    heads_turn_q ? (head_scores_line_live & ~head_pinned)
+                    : (token_scores_line_live & ~token_pinned),
+                    heads_turn_q ? head_pinned : token_pinned,
+                    heads_turn_q ? head_scores_line_last : token_scores_line_last
+                  }),
+    .out_valid_o (line_spill_out_valid),
+    .out_ready_i (line_spill_out_ready),
+    .out_data_o  (line_spill_out_data)
   );
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -497,16 +522,13 @@ module spatten_importance_l2_t32_16_h16_k4_o4_w16 (
     .selection_ready_o (top_k_selection_ready),
     .selection_k_i     (heads_turn_q ? selections_out_data[11:6] : selections_out_data[24:19]),
     .selection_keys_i  (heads_turn_q ? selections_out_data[5:0] : selections_out_data[18:13]),
-    .in_valid_i        (line_valid),
+    .in_valid_i        (line_spill_out_valid),
     .in_ready_o        (top_k_in_ready),
-    .in_data_i         (heads_turn_q ? {head_scores_line_data[79:40], head_scores_line_data[39:0]}
-                        : {{4'd0, token_scores_line_data[71:36]}, {4'd0, token_scores_line_data[35:0]}}),
-    .in_payload_i      (heads_turn_q ? {{1'b0, head_payload1}, {1'b0, head_payload0}}
-                        : {token_payload1, token_payload0}),
-    .in_ranked_i       (heads_turn_q ? (head_scores_line_live & ~head_pinned)
-                        : (token_scores_line_live & ~token_pinned)),
-    .in_pinned_i       (heads_turn_q ? head_pinned : token_pinned),
-    .in_last_i         (heads_turn_q ? head_scores_line_last : token_scores_line_last),
+    .in_data_i         (line_spill_out_data[96:17]),
+    .in_payload_i      (line_spill_out_data[16:5]),
+    .in_ranked_i       (line_spill_out_data[4:3]),
+    .in_pinned_i       (line_spill_out_data[2:1]),
+    .in_last_i         (line_spill_out_data[0]),
     .out_valid_o       (top_k_out_valid),
     .out_ready_i       (top_k_out_ready),
     .out_payload_o     (top_k_out_payload),

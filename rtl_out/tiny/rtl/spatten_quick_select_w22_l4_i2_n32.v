@@ -215,6 +215,7 @@ module spatten_quick_select_w22_l4_i2_n32 (
   // ---- which of them is wanted -------------------------------------------------
   wire pass_above = (rank_q <= over_total_q);
   wire pass_below = rank_q > not_under_total_q;
+  wire [5:0] between = not_under_total_q - over_total_q;
   reg [2:0] local_rank_q;  // rank of the wanted key among the candidates
   reg [2:0] local_after_q;  // candidates after it
   reg [3:0] rank_place_q;  // rank - 1, one-hot
@@ -260,7 +261,8 @@ module spatten_quick_select_w22_l4_i2_n32 (
   wire [5:0] all_but_one = keys_q - 6'd1;
   wire [1:0] in_the_tail_unused = all_but_one[1:0];  // keys of the tail, less one
   wire [5:0] in_memory = {2'd0, all_but_one[5:2]};  // rows of it beside the tail
-  wire fits = !((|keys_q[5:2]) & (keys_q != 6'd4));  // it is one row
+  reg larger_q;  // it is more than one row
+  wire fits = !larger_q;
   reg [5:0] rows_q;  // rows to fetch
   wire begin_fetch = begin_q & !fits;
   wire fetch = begin_fetch | (|rows_q);
@@ -283,7 +285,10 @@ module spatten_quick_select_w22_l4_i2_n32 (
   always @(posedge clk_i) begin
     if (decide_q) begin
       part_q <= {pass_above, !pass_above & !pass_below, pass_below};
-      keys_q <= pass_above ? over_total_q : pass_below ? under_total_q : (not_under_total_q - over_total_q);
+      keys_q <= pass_above ? over_total_q : pass_below ? under_total_q : between;
+      larger_q <= pass_above ? ((|over_total_q[5:2]) & (over_total_q != 6'd4))
+                  : pass_below ? ((|under_total_q[5:2]) & (under_total_q != 6'd4))
+                  : ((|between[5:2]) & (between != 6'd4));
     end
     fetched_last_q <= rows == 6'd1;
   end
@@ -448,8 +453,8 @@ module spatten_quick_select_w22_l4_i2_n32 (
 
   always @(posedge clk_i) begin
     if (begins | begin_q | local_step) begin
-      low_q <= begins ? first_pivots_low : begin_q ? low_of_pass : local_above ? lowest_over : lowest_under;
-      high_q <= begins ? first_pivots_high : begin_q ? high_of_pass : local_above ? lowest_over : lowest_under;
+      low_q <= local_step ? (local_above ? lowest_over : lowest_under) : begins ? first_pivots_low : low_of_pass;
+      high_q <= local_step ? (local_above ? lowest_over : lowest_under) : begins ? first_pivots_high : high_of_pass;
     end
     if (begin_q | (local_step & local_below)) local_rank_q <= begin_q ? rank_q[2:0] : (under_count - local_after_q);
     if (begin_q | (local_step & !local_below)) local_after_q <= begin_q ? after[2:0] : (over_count - local_rank_q);

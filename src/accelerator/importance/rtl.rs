@@ -314,7 +314,11 @@ impl Block for Importance {
         net!(m, line_valid = offered & *asked_q);
         let line_last = choose("last").1;
         net!(m, selection_end = line_valid & *engine_ready & line_last);
-        u_top_k.feed("in", Stream::new(line_valid, engine_ready, fields.into()));
+        // From the order of the heads' lines to the engine's row register is more than a cycle's way.
+        let line = Stream::new(line_valid, engine_ready, fields.into());
+        let width = line.width();
+        let line = m.through("u_line_spill", &SpillRegister { width }, line);
+        u_top_k.feed("in", line);
         let takes = *engine_ready & *asked_q;
         token_line.ready.drive(takes & !*heads_turn_q);
         head_line.ready.drive(takes & *heads_turn_q);

@@ -152,16 +152,15 @@ impl Block for FirstPivots {
         };
         reg!(m, closed_q: 1, reset = 0, "no more samples");
         closed_q.next_when(accept | prepare, !accept);
-        reg!(
-            m,
-            insert_q = line & has_key & due & !*closed_q & !accept,
-            reset = 0
-        );
+        m.never(accept & line, "a line comes before its selection");
+        // No key comes with accept: the samples of the selection before may go a cycle later.
+        reg!(m, clear_q = accept, reset = 0);
+        reg!(m, insert_q = line & has_key & due & !*closed_q, reset = 0);
         reg!(m, key_q = key);
         let u_sampler = m.instance("u_sampler", &self.sampler());
         u_sampler
-            .input("clear", accept)
-            .input("insert", *insert_q & !*closed_q & !prepare & !accept)
+            .input("clear", *clear_q)
+            .input("insert", *insert_q & !*closed_q & !prepare)
             .input("key", key_q);
         net!(m, sorted = u_sampler.output("sorted"));
         net!(m, count = u_sampler.output("count"));

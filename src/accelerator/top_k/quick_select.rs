@@ -39,6 +39,8 @@ struct Verdict<'m> {
     below: Sig<'m>,
     /// Keys of the part that goes on.
     keys: Sig<'m>,
+    /// They are more than a row.
+    larger: Sig<'m>,
     /// Rank in that part.
     rank: Sig<'m>,
 }
@@ -350,12 +352,13 @@ impl Block for QuickSelect {
             false => m.lit(0, bits),
         };
         net!(m, in_memory = in_memory, "rows of it beside the tail");
-        // Without the subtraction, because the first fetch waits for it.
-        let larger = match bits > lane_bits {
-            true => keys_q.shift_right(lane_bits).any() & keys_q.differs(m.lit(lanes as u64, bits)),
-            false => m.lit(0, 1),
-        };
-        net!(m, fits = !larger, "it is one row");
+        reg!(
+            m,
+            larger_q = pass.larger,
+            when = *decide_q,
+            "it is more than one row"
+        );
+        net!(m, fits = !*larger_q);
         reg!(m, rows_q: bits, reset = 0, "rows to fetch");
         net!(m, begin_fetch = *begin_q & !fits);
         net!(m, fetch = begin_fetch | rows_q.any());
@@ -439,7 +442,8 @@ impl Block for QuickSelect {
         for (name, pivot, sampled, first) in pivots {
             let of_pass = fits.select(tail_key, by_bits.select(bit_pivot, sampled));
             let of_pass = m.net(&format!("{name}_of_pass"), of_pass, "");
-            let next = begins.select(first, begin_q.select(of_pass, step_pivot));
+            // The step's comes last.
+            let next = local_step.select(step_pivot, begins.select(first, of_pass));
             pivot.next_when(begins | *begin_q | local_step, next);
         }
         local_q.next_when(*begin_q | begins, *begin_q & fits);
@@ -552,12 +556,27 @@ impl QuickSelect {
         net!(m, pass_below = rank.gt(not_under));
         let rank_between = rank.wrapping_sub(over);
         let rank_below = rank.wrapping_sub(not_under);
-        let between = not_under.wrapping_sub(over);
+        net!(m, between = not_under.wrapping_sub(over));
+        let chosen =
+            |above, below, between| pass_above.select(above, pass_below.select(below, between));
+        let larger = |keys| self.more_than_a_row(m, keys);
         Verdict {
             above: pass_above,
             below: pass_below,
-            keys: pass_above.select(over, pass_below.select(under, between)),
-            rank: pass_above.select(rank, pass_below.select(rank_below, rank_between)),
+            keys: chosen(over, under, between),
+            // Of each part before one is chosen, because the first fetch waits for it.
+            larger: chosen(larger(over), larger(under), larger(between)),
+            rank: chosen(rank, rank_below, rank_between),
+        }
+    }
+
+    fn more_than_a_row<'m>(&self, m: &'m Builder, keys: Sig<'m>) -> Sig<'m> {
+        let (bits, lane_bits) = (keys.width(), log2_exact(self.lanes));
+        match bits > lane_bits {
+            true => {
+                keys.shift_right(lane_bits).any() & keys.differs(m.lit(self.lanes as u64, bits))
+            }
+            false => m.lit(0, 1),
         }
     }
 
