@@ -73,19 +73,23 @@ pub fn rounds(
 
 /// The kinds of trouble that this fetcher can meet within a testbench's time.
 fn troubles(fetch: &Fetch) -> Vec<Trouble> {
+    let faults = possible(fetch).into_iter().map(Trouble::Fault);
+    faults.chain([Trouble::Stop]).collect()
+}
+
+/// The faults that can be seeded into the memories of this fetcher, and are told within a testbench's time.
+pub fn possible(fetch: &Fetch) -> Vec<ReadFault> {
     let can_be = |fault: &ReadFault| match fault {
         ReadFault::UnknownId => stray_id(fetch).is_some(),
         ReadFault::Interleaved => fetch.read_master().burst_beats > 1,
         ReadFault::Silence => fetch.timeout <= SHORT_TIMEOUT,
         _ => true,
     };
-    let faults = ReadFault::ALL.into_iter().filter(can_be);
-    let faults = faults.map(Trouble::Fault);
-    faults.chain([Trouble::Stop]).collect()
+    ReadFault::ALL.into_iter().filter(can_be).collect()
 }
 
 /// An id that no read ever has, if ids leave one over.
-fn stray_id(fetch: &Fetch) -> Option<u16> {
+pub fn stray_id(fetch: &Fetch) -> Option<u16> {
     let id = (1 << fetch.read_master().id_bits()) - 1;
     (id >= fetch.outstanding).then_some(id as u16)
 }
@@ -172,7 +176,8 @@ fn seed(fault: ReadFault, ports: &mut Ports, jobs: &Jobs, random: &mut impl Rng)
     }
 }
 
-fn seed_one(
+/// Seeds a fault into one read of a memory, and into one of its beats, or into all reads where they interleave.
+pub fn seed_one(
     slave: &mut AxiSlave,
     (fault, read, beat): (ReadFault, u64, usize),
     stray: Option<u16>,
@@ -267,8 +272,8 @@ fn check_records(ports: &mut Ports, certain: &[usize], told: &mut Told) -> Resul
     })
 }
 
-/// Kind, id where it is known, and address / 32.
-fn expected_record(misdeed: ReadMisdeed) -> (ReadFault, Option<u16>, u64) {
+/// What a port tells of its memory's misdeed: kind, id where it is known, and address / 32.
+pub fn expected_record(misdeed: ReadMisdeed) -> (ReadFault, Option<u16>, u64) {
     let (fault, id, address) = match misdeed {
         ReadMisdeed::Stray { id } => (ReadFault::UnknownId, Some(id), 0),
         ReadMisdeed::Interleaved { address } => (ReadFault::Interleaved, None, address),

@@ -1,6 +1,7 @@
 //! Every block's testbench on the presets `tiny` and `odd`.
 
 use spatten::config::Config;
+use spatten::testbenches::memory_core::{refine_every_row, with_smallest_buffers};
 use spatten::testbenches::{self, Options, Report};
 
 /// Random words (or rows) of each block under the configuration, by itself.
@@ -162,4 +163,33 @@ fn a_hundred_thousand_fetched_vectors_are_exact_or_in_the_long_tier_a_million() 
         compared >= wanted as u64,
         "only {compared} vectors were compared"
     );
+}
+
+/// The smallest buffers, in the long tier also for rows that the LSB plane's buffer holds, of one key, and of wide vectors.
+#[test]
+fn refining_every_row_never_blocks_the_smallest_buffers() {
+    let mut sets = vec![vec!["limits.keys_per_row=20", "memory.channels=4"]];
+    let cases = if is_long() { CASES } else { CASES / 10 };
+    if is_long() {
+        sets.extend([
+            vec!["limits.keys_per_row=16", "array.multipliers=192"],
+            vec!["limits.keys_per_row=1", "memory.channels=2"],
+            vec!["array.multipliers=128", "array.head_dims=[128]"],
+        ]);
+    }
+    for sets in sets {
+        let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+        let config = Config::load("tiny", &sets).unwrap();
+        let config = with_smallest_buffers(&config);
+        config.validate().unwrap();
+        let options = Options {
+            cases,
+            seed: SEED,
+            trace: None,
+        };
+        let report = refine_every_row(&config, &options);
+        let report = report.unwrap_or_else(|error| panic!("{sets:?}, seed {SEED}: {error}"));
+        println!("{sets:?}: {report:#?}");
+        assert!(report.words >= cases as u64);
+    }
 }

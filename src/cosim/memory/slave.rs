@@ -327,7 +327,7 @@ impl AxiSlave {
         self.reads.taken
     }
 
-    /// The first thing that it did wrong to a port that reads since the last reset.
+    /// The first thing that it did wrong to a port that reads, since the last reset or since it forgot its faults.
     pub fn first_misdeed(&self) -> Option<ReadMisdeed> {
         self.reads.misdeed
     }
@@ -342,8 +342,10 @@ impl AxiSlave {
         self.writes.taken
     }
 
-    /// Does nothing wrong any more.
+    /// Does nothing wrong any more, and forgets what it did.
     pub fn forget_faults(&mut self) {
+        self.options.interleave = 0.0;
+        self.reads.misdeed = None;
         self.reads.faults.clear();
         self.writes.faults.clear();
     }
