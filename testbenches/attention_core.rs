@@ -415,18 +415,18 @@ fn traffic(core: &AttentionCore, layers: Vec<BenchLayer>) -> Traffic {
 
 /// What makes a random layer.
 #[derive(Clone, Copy, Debug)]
-struct Layer {
-    head_dim: usize,
-    heads: usize,
-    kv_heads: usize,
-    queries: usize,
-    keys: usize,
+pub(super) struct Layer {
+    pub(super) head_dim: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) queries: usize,
+    pub(super) keys: usize,
     /// How many octaves a score at the standard deviation lies below one at zero.
-    reach: f64,
+    pub(super) reach: f64,
 }
 
 impl Layer {
-    fn operands(
+    pub(super) fn operands(
         &self,
         core: &AttentionCore,
         random: &mut ChaCha8Rng,

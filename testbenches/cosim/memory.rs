@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use spatten::cosim::memory::{
     AxiChannels, AxiChecker, AxiLimits, AxiSlave, AxiStalls, BEAT_BYTES, Burst, Hbm2Timing,
-    MemoryTiming, Response, SlaveFault, SlaveOptions, WriteBeat,
+    MemoryTiming, ReadMisdeed, Response, SlaveFault, SlaveOptions, WriteBeat,
 };
 use spatten::cosim::{Bench, BenchError, Design, MemoryId, Stalls, Tracing, Verilator};
 
@@ -209,6 +209,41 @@ fn seeded_faults_show_on_the_read_they_are_seeded_into() {
     ];
     assert_eq!(shown, expected);
     assert_eq!(slave.reads_open(), 1);
+}
+
+#[test]
+fn a_slave_knows_what_it_did_wrong_first() {
+    let response = Response::DecodeError;
+    let respond = SlaveFault::Respond { beat: 9, response };
+    let address = 64;
+    let in_response = ReadMisdeed::Response { response, address };
+    for (fault, misdeed) in [
+        (respond, in_response),
+        (
+            SlaveFault::StrayAnswer { id: 60 },
+            ReadMisdeed::Stray { id: 60 },
+        ),
+        (SlaveFault::WrongLast, ReadMisdeed::WrongLast { address }),
+        (SlaveFault::Silence, ReadMisdeed::Silence { address }),
+    ] {
+        let mut slave = numbered(SlaveOptions::new(MemoryTiming::Fixed(10), 5));
+        slave.fail_read(1, fault);
+        slave.fail_read(2, SlaveFault::WrongLast);
+        read_all(&mut slave, &[(0, 2), (64, 2), (128, 2)], 7, 100);
+        assert_eq!(slave.first_misdeed(), Some(misdeed));
+        slave.reset();
+        read_all(&mut slave, &[(0, 2), (64, 2)], 7, 100);
+        assert_eq!(slave.first_misdeed(), None);
+    }
+
+    let mut options = SlaveOptions::new(MemoryTiming::Fixed(10), 5);
+    options.interleave = 0.9;
+    let mut slave = numbered(options);
+    let got = read_all(&mut slave, &[(0, 4), (128, 4)], 7, 100);
+    let other = got.iter().position(|beat| beat.id != got[0].id).unwrap();
+    assert!(other < 4, "nothing was interleaved");
+    let intruder = ReadMisdeed::Interleaved { address: 128 };
+    assert_eq!(slave.first_misdeed(), Some(intruder));
 }
 
 #[test]

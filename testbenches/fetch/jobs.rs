@@ -128,15 +128,38 @@ impl Jobs {
 
     /// Beats that are read.
     pub fn beats(&self, fetch: &Fetch) -> usize {
-        let dim = |level: usize| fetch.shape.min_dim() << level;
-        let jobs = self.jobs.iter().flatten().filter(|job| !job.skip);
-        let of_job = |job: &Job| job.ids.len() * job.format.beats(dim(job.level));
-        let queries = self.queries.iter();
-        jobs.map(of_job).sum::<usize>()
-            + queries
-                .map(|query| VectorFormat::Bits16.beats(dim(query.level)))
-                .sum::<usize>()
+        let channels = self.traffic(fetch);
+        channels.iter().map(|traffic| traffic.beats as usize).sum()
     }
+
+    /// What every channel is asked for.
+    pub fn traffic(&self, fetch: &Fetch) -> Vec<ChannelTraffic> {
+        let placement = Placement::new(fetch.channels);
+        let mut channels = vec![ChannelTraffic::default(); fetch.channels];
+        let mut read = |id: usize, rotation: usize, format: VectorFormat, level: usize| {
+            let traffic = &mut channels[placement.channel(id, rotation)];
+            traffic.reads += 1;
+            traffic.beats += format.beats(fetch.shape.min_dim() << level) as u64;
+        };
+        for job in self.jobs.iter().flatten().filter(|job| !job.skip) {
+            for &id in &job.ids {
+                read(id, job.rotation, job.format, job.level);
+            }
+        }
+        for query in &self.queries {
+            read(query.id, query.rotation, VectorFormat::Bits16, query.level);
+        }
+        channels
+    }
+}
+
+/// What a round asks one channel's memory for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelTraffic {
+    /// Reads: one per vector.
+    pub reads: u64,
+    /// Beats of their data.
+    pub beats: u64,
 }
 
 /// Makes jobs and writes their vectors into the memories.

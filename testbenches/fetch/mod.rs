@@ -1,6 +1,7 @@
 //! Testbench of the fetcher: lists and jobs of every kind, on memories that stall and reorder, against the vectors that
 //! were written; and everything that the memories can do wrong.
 
+pub mod faults;
 pub mod jobs;
 pub mod ports;
 
@@ -11,11 +12,14 @@ use super::streams::design;
 use super::{BenchError, Options, Report};
 use crate::accelerator::fetch::Fetch;
 use crate::config::Config;
-use crate::cosim::Design;
 use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
+use crate::cosim::{Design, Stalls};
 
-use jobs::{JobMaker, Kinds};
+use jobs::{JobMaker, Jobs, Kinds};
 use ports::Ports;
+
+/// Rounds of faults per 10,000 vectors.
+const FAULTS_PER_10_000: usize = 32;
 
 /// Runs on the configuration's fetcher.
 ///
@@ -26,7 +30,8 @@ pub fn run(config: &Config, options: &Options) -> Result<Report, BenchError> {
     check(&fetch, &design(&fetch), options)
 }
 
-/// Runs on one design, which is the fetcher's or a faulty copy of it.
+/// Runs on one design, which is the fetcher's or a faulty copy of it: at least `options.cases` vectors, each compared, in
+/// rounds of random jobs, stalls and memories; then rounds in which the memories fail.
 ///
 /// # Errors
 /// As [`run`].
@@ -37,13 +42,31 @@ pub fn check(fetch: &Fetch, design: &Design, options: &Options) -> Result<Report
     while report.words < options.cases as u64 {
         report.words += round(&mut ports, &mut random)?;
     }
+    let rounds = options.cases * FAULTS_PER_10_000 / 10_000;
+    report
+        .notes
+        .push(faults::rounds(&mut ports, &mut random, rounds)?);
     report.cycles = ports.bench.simulator().cycle();
     Ok(report)
 }
 
-/// A round of random jobs; the vectors that were fetched.
+/// A round of random jobs, sometimes after a reset in the midst of them; the vectors that were compared.
 fn round(ports: &mut Ports, random: &mut impl Rng) -> Result<u64, BenchError> {
-    let levels = ports.fetch.shape.levels();
+    let jobs = prepare(ports, random);
+    ports.reset()?;
+    if random.random_bool(0.2) {
+        ports.send(&jobs);
+        ports.collect(&jobs);
+        ports.bench.run_for(random.random_range(1..300))?;
+        ports.reset()?;
+    }
+    to_the_end(ports, &jobs)
+}
+
+/// Makes jobs, and memories with their vectors.
+fn prepare(ports: &mut Ports, random: &mut impl Rng) -> Jobs {
+    let fetch = ports.fetch;
+    let levels = fetch.shape.levels();
     let level = levels[random.random_range(0..levels.len())];
     let kinds = Kinds {
         levels: match random.random_range(0..4) {
@@ -52,11 +75,10 @@ fn round(ports: &mut Ports, random: &mut impl Rng) -> Result<u64, BenchError> {
         },
         lists: random.random_range(1..=6),
         most_keys: match random.random_range(0..3) {
-            0 => ports.fetch.keys_per_row.min(20),
-            _ => ports.fetch.keys_per_row,
+            0 => fetch.keys_per_row.min(20),
+            _ => fetch.keys_per_row,
         },
     };
-    let fetch = ports.fetch;
     let mut maker = JobMaker::new(fetch, random);
     let jobs = maker.round(&kinds);
     let memories = maker.into_memories();
@@ -65,15 +87,23 @@ fn round(ports: &mut Ports, random: &mut impl Rng) -> Result<u64, BenchError> {
         MemoryTiming::Fixed(80),
         MemoryTiming::Hbm2(Hbm2Timing::default()),
     ];
-    let timing = &timings[random.random_range(0..3)];
-    ports.attach(memories, timing, Some(random));
-    ports.stall(|| random_stalls(random));
-    ports.reset()?;
-    ports.send(&jobs);
-    ports.collect(&jobs);
-    let vectors = jobs.vectors();
-    ports.bench.run(20_000 + 400 * vectors as u64)?;
-    ports.bench.run_for(20)?;
-    ports.compare(&jobs)?;
-    Ok(vectors as u64)
+    // Without stalls vectors pass at the rate of the channels, and the rings run full.
+    if random.random_bool(0.5) {
+        ports.attach(memories, &timings[random.random_range(0..2)], Some(random));
+        ports.calm();
+        ports.stall(|| Stalls::NONE);
+    } else {
+        ports.attach(memories, &timings[random.random_range(0..3)], Some(random));
+        ports.stall(|| random_stalls(random));
+    }
+    jobs
+}
+
+/// Sends the jobs, awaits all of their lines, and compares them; the vectors that were compared.
+fn to_the_end(ports: &mut Ports, jobs: &Jobs) -> Result<u64, BenchError> {
+    ports.send(jobs);
+    ports.collect(jobs);
+    ports.bench.run(20_000 + 400 * jobs.vectors() as u64)?;
+    ports.settle(jobs)?;
+    Ok(ports.compare(jobs)? as u64)
 }

@@ -4,14 +4,19 @@ use rand::{Rng, RngExt};
 
 use super::super::harness::{ensure, random_stalls, start};
 use super::super::{BenchError, Options};
-use super::jobs::Jobs;
+use super::jobs::{ChannelTraffic, Job, Jobs};
+use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::{Class, Fetch};
-use crate::accelerator::kv_buffer::golden::read;
+use crate::accelerator::kv_buffer::golden::{ReadLine, read};
 use crate::cosim::memory::{
-    AxiChannels, AxiLimits, AxiSlave, AxiStalls, MemoryTiming, SlaveOptions, SparseMemory,
+    AxiChannels, AxiLimits, AxiSlave, AxiStalls, MemoryTiming, ReadMisdeed, SlaveOptions,
+    SparseMemory,
 };
 use crate::cosim::{Bench, Design, Field, MemoryId, PortId, SinkId, SourceId, Stalls};
 use crate::hdl;
+
+/// Cycles without a read under way after which none is to come, and no word that nobody awaits.
+const QUIET_CYCLES: usize = 40;
 
 /// A running fetcher.
 pub struct Ports<'a> {
@@ -151,6 +156,13 @@ impl<'a> Ports<'a> {
         }
     }
 
+    /// Memories that do not hesitate, but reorder.
+    pub fn calm(&mut self) {
+        for slave in self.bench.slaves() {
+            slave.stall(AxiStalls::all(Stalls::NONE));
+        }
+    }
+
     /// Stalls of every stream, as `stalls` says.
     pub fn stall(&mut self, mut stalls: impl FnMut() -> Stalls) {
         let sources = self.jobs.iter().flat_map(|(_, job, row)| [*job, *row]);
@@ -162,7 +174,7 @@ impl<'a> Ports<'a> {
         }
     }
 
-    /// Resets everything.
+    /// Resets everything, also in mid-stream.
     ///
     /// # Errors
     /// [`BenchError`] when something is offered in reset.
@@ -176,6 +188,12 @@ impl<'a> Ports<'a> {
         self.bench.reset(2)?;
         self.bench.simulator().set(self.restart, 1);
         Ok(())
+    }
+
+    /// Forgets what has been collected: the next round begins where this one has ended.
+    pub fn forget(&mut self) {
+        self.bench.silence();
+        self.bench.resume();
     }
 
     /// Queues a round's words.
@@ -226,65 +244,113 @@ impl<'a> Ports<'a> {
         }
     }
 
-    /// Compares what has come with what must.
+    /// Runs on until the memories have been quiet for some cycles: what no row sees may be read after the last line has
+    /// left. Each memory must have been read exactly as often as the jobs ask, and nothing else may leave.
+    ///
+    /// # Errors
+    /// [`BenchError`]: a word that is not awaited, or reads too many or too few.
+    pub fn settle(&mut self, jobs: &Jobs) -> Result<(), BenchError> {
+        let mut quiet = 0;
+        while quiet < QUIET_CYCLES {
+            quiet = if self.reads_open() == 0 { quiet + 1 } else { 0 };
+            self.bench.step()?;
+        }
+        let expected = jobs.traffic(self.fetch);
+        for (channel, (slave, expected)) in self.bench.slaves().zip(expected).enumerate() {
+            let found = ChannelTraffic {
+                reads: slave.reads_taken(),
+                beats: slave.bytes_moved()[0] / BEAT_BYTES as u64,
+            };
+            let seed = self.seed;
+            ensure(found == expected, || {
+                format!("channel {channel} (seed {seed}): {found:?}, the jobs ask for {expected:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Compares all that has come with what must; the vectors that were compared, each counted once. Lines may be missing
+    /// at the end, where [`run`](Bench::run) has not awaited all of them.
     ///
     /// # Errors
     /// [`BenchError::Mismatch`] names stream, job, row, token and lane.
-    pub fn compare(&self, jobs: &Jobs) -> Result<(), BenchError> {
+    pub fn compare(&self, jobs: &Jobs) -> Result<usize, BenchError> {
+        let mut vectors = 0;
         for (class, sink) in &self.lines {
             let got = self.bench.collected(*sink);
-            match class {
+            vectors += match class {
                 Class::Query => self.compare_queries(jobs, got)?,
                 _ => self.compare_lines(*class, jobs, got)?,
-            }
+            };
         }
-        Ok(())
+        Ok(vectors)
     }
 
-    fn compare_queries(&self, jobs: &Jobs, got: &[i64]) -> Result<(), BenchError> {
-        let width = self.fetch.shape.max_dim();
-        for (index, (query, got)) in jobs.queries.iter().zip(got.chunks(width)).enumerate() {
+    fn compare_queries(&self, jobs: &Jobs, got: &[i64]) -> Result<usize, BenchError> {
+        let got = got.chunks(self.fetch.shape.max_dim());
+        let count = got.len();
+        for (index, (query, got)) in jobs.queries.iter().zip(got).enumerate() {
             let place = || format!("query {index}, token {}", query.id);
             self.compare_vector(Class::Query, &query.vector, got, place)?;
         }
-        Ok(())
+        Ok(count)
     }
 
-    fn compare_lines(&self, class: Class, jobs: &Jobs, got: &[i64]) -> Result<(), BenchError> {
+    fn compare_lines(&self, class: Class, jobs: &Jobs, got: &[i64]) -> Result<usize, BenchError> {
         let shape = &self.fetch.ring(class).shape;
         let jobs = jobs.jobs[class as usize].iter().filter(|job| !job.skip);
-        let width = shape.multipliers + shape.chunks() + 1;
-        let mut words = got.chunks(width);
+        let mut words = got.chunks(shape.multipliers + shape.chunks() + 1);
+        let mut vectors = 0;
         for (number, job) in jobs.enumerate() {
-            let per_line = shape.vectors_per_line(job.level);
-            let dim = shape.min_dim() << job.level;
             let rows: Vec<_> = job.rows().collect();
+            // Rows of a job see the same vectors.
+            let mut seen = 0;
             for (row, lines) in read(shape, &rows).into_iter().enumerate() {
                 for (index, line) in lines.into_iter().enumerate() {
+                    let Some(word) = words.next() else {
+                        return Ok(vectors + seen);
+                    };
                     let place = format!("job {number} ({:?}), row {row}, line {index}", job.format);
-                    let word = words.next().expect("all lines have come");
-                    let (data, flags) = word.split_at(shape.multipliers);
-                    let mut expected: Vec<i64> =
-                        line.live.iter().map(|&live| i64::from(live)).collect();
-                    expected.push(i64::from(line.last));
-                    ensure(flags == expected, || {
-                        let stream = format!("{}_line", class.name());
-                        let seed = self.seed;
-                        format!(
-                            "stream `{stream}` (seed {seed}): {place}: live and last are {flags:?}, not {expected:?}"
-                        )
-                    })?;
-                    let live = line.live.iter().filter(|live| **live).count();
-                    for slot in 0..live {
-                        let key = line.index * per_line + slot;
-                        let place = || format!("{place}, token {}", job.ids[key]);
-                        let got = &data[slot * dim..][..dim];
-                        self.compare_vector(class, &job.vectors[key], got, place)?;
-                    }
+                    let keys = self.compare_line(class, job, &line, word, &place)?;
+                    seen = seen.max(keys);
                 }
             }
+            vectors += seen;
         }
-        Ok(())
+        Ok(vectors)
+    }
+
+    /// Compares one line; how many of the job's vectors end with it.
+    fn compare_line(
+        &self,
+        class: Class,
+        job: &Job,
+        line: &ReadLine,
+        word: &[i64],
+        place: &str,
+    ) -> Result<usize, BenchError> {
+        let shape = &self.fetch.ring(class).shape;
+        let (data, flags) = word.split_at(shape.multipliers);
+        let mut expected: Vec<i64> = line.live.iter().map(|&live| i64::from(live)).collect();
+        expected.push(i64::from(line.last));
+        ensure(flags == expected, || {
+            let (stream, seed) = (class.name(), self.seed);
+            format!(
+                "stream `{stream}_line` (seed {seed}): {place}: live and last are {flags:?}, not {expected:?}"
+            )
+        })?;
+        let dim = shape.min_dim() << job.level;
+        let first = line.index * shape.vectors_per_line(job.level);
+        let live = line.live.iter().filter(|live| **live).count();
+        for slot in 0..live {
+            let key = first + slot;
+            let place = || format!("{place}, token {}", job.ids[key]);
+            self.compare_vector(class, &job.vectors[key], &data[slot * dim..][..dim], place)?;
+        }
+        Ok(match live {
+            0 => 0,
+            live => first + live,
+        })
     }
 
     fn compare_vector(
@@ -313,13 +379,35 @@ impl<'a> Ports<'a> {
         self.bench.simulator().get(self.idle) == 1
     }
 
+    /// Reads under way at all memories.
+    pub fn reads_open(&mut self) -> usize {
+        self.bench.slaves().map(|slave| slave.reads_open()).sum()
+    }
+
+    /// The first thing that each memory did wrong.
+    pub fn misdeeds(&mut self) -> Vec<Option<ReadMisdeed>> {
+        let slaves = self.bench.slaves();
+        slaves.map(|slave| slave.first_misdeed()).collect()
+    }
+
     /// Stops the ports, or lets them go.
     pub fn stop(&mut self, stop: bool) {
         self.bench.simulator().set(self.stop, u64::from(stop));
     }
 
-    /// Holds all but the ports in reset, or lets them go.
-    pub fn restart(&mut self, hold: bool) {
-        self.bench.simulator().set(self.restart, u64::from(!hold));
+    /// Resets all but the stopped and idle ports, and lets those go, as the core's reset control does; whatever was queued
+    /// or awaited is forgotten.
+    ///
+    /// # Errors
+    /// [`BenchError`] when the design stops.
+    pub fn restart(&mut self) -> Result<(), BenchError> {
+        self.bench.silence();
+        self.bench.simulator().set(self.restart, 0);
+        self.bench.run_for(2)?;
+        self.stop(false);
+        self.bench.run_for(1)?;
+        self.bench.simulator().set(self.restart, 1);
+        self.bench.resume();
+        Ok(())
     }
 }

@@ -26,4 +26,4 @@ pub use checker::{AxiChecker, AxiLimits, AxiRule};
 pub use hbm2::Hbm2Timing;
 pub use port::AxiChannels;
 pub(super) use port::MemoryPort;
-pub use slave::{AxiSlave, AxiStalls, MemoryTiming, SlaveFault, SlaveOptions};
+pub use slave::{AxiSlave, AxiStalls, MemoryTiming, ReadMisdeed, SlaveFault, SlaveOptions};

@@ -103,6 +103,38 @@ pub enum SlaveFault {
     Silence,
 }
 
+/// What a slave did wrong to a port that reads; addresses are those of the reads' first beats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMisdeed {
+    /// Data of an id of which no read is under way.
+    Stray {
+        /// The id.
+        id: u16,
+    },
+    /// Data of a read inside the burst of another one.
+    Interleaved {
+        /// Of the read that came in between.
+        address: u64,
+    },
+    /// An error response.
+    Response {
+        /// The response.
+        response: Response,
+        /// Of the read.
+        address: u64,
+    },
+    /// A last flag that is missing, or too early.
+    WrongLast {
+        /// Of the read.
+        address: u64,
+    },
+    /// A read that is never answered.
+    Silence {
+        /// Of the read.
+        address: u64,
+    },
+}
+
 /// A memory with one AXI4 port.
 ///
 /// A cycle is: [`begin`](Self::begin); then readies and offers stand, and the transfers of the cycle are reported by
@@ -140,6 +172,8 @@ struct Reads {
     sending: Option<u64>,
     offer: Option<ReadBeat>,
     faults: Vec<(u64, SlaveFault)>,
+    /// The first thing that it did wrong.
+    misdeed: Option<ReadMisdeed>,
 }
 
 #[derive(Debug)]
@@ -213,6 +247,7 @@ impl AxiSlave {
                 sending: None,
                 offer: None,
                 faults: Vec::new(),
+                misdeed: None,
             },
             writes: Writes {
                 taking: channel(3, stalls.write_address),
@@ -292,6 +327,11 @@ impl AxiSlave {
         self.reads.taken
     }
 
+    /// The first thing that it did wrong to a port that reads, since the last reset or since it forgot its faults.
+    pub fn first_misdeed(&self) -> Option<ReadMisdeed> {
+        self.reads.misdeed
+    }
+
     /// Bytes of the data beats that were transferred since the last reset: read, written.
     pub fn bytes_moved(&self) -> [u64; 2] {
         self.beats.map(|beats| beats * BEAT_BYTES)
@@ -302,8 +342,10 @@ impl AxiSlave {
         self.writes.taken
     }
 
-    /// Does nothing wrong any more.
+    /// Does nothing wrong any more, and forgets what it did.
     pub fn forget_faults(&mut self) {
+        self.options.interleave = 0.0;
+        self.reads.misdeed = None;
         self.reads.faults.clear();
         self.writes.faults.clear();
     }
@@ -374,6 +416,12 @@ impl AxiSlave {
         let token = self.reads.taken;
         self.reads.taken += 1;
         let fault = planned(&self.reads.faults, token);
+        if fault == Some(SlaveFault::Silence) {
+            let address = burst.address;
+            self.reads
+                .misdeed
+                .get_or_insert(ReadMisdeed::Silence { address });
+        }
         let at = self.ask(token, burst, false);
         self.reads.open.push_back(Read {
             token,
@@ -532,6 +580,7 @@ impl AxiSlave {
             ..
         } = self.reads.open[index];
         let exists = self.exists(&burst);
+        let inside_other = self.reads.sending.is_some_and(|open| open != token);
         let address = burst.address + sent as u64 * BEAT_BYTES;
         let mut beat = ReadBeat {
             id: burst.id,
@@ -552,11 +601,16 @@ impl AxiSlave {
             Some(SlaveFault::StrayAnswer { id }) => {
                 self.reads.open[index].fault = None;
                 (beat.id, beat.last) = (id, true);
+                self.reads.misdeed.get_or_insert(ReadMisdeed::Stray { id });
                 return beat;
             }
             // The flag of a longer read comes too early, that of a single beat one beat late.
             Some(SlaveFault::WrongLast) => beat.last = burst.beats > 1 || sent > 0,
             _ => {}
+        }
+        let is_last = sent + 1 == burst.beats;
+        if let Some(misdeed) = misdeed(&beat, burst.address, inside_other, is_last) {
+            self.reads.misdeed.get_or_insert(misdeed);
         }
         self.reads.open[index].sent += 1;
         self.reads.sending = Some(token);
@@ -619,6 +673,23 @@ impl Device {
             Device::Fixed(_) => true,
             Device::Hbm2(memory) => memory.has_room(),
         }
+    }
+}
+
+/// What is wrong with a beat of a read from `address` on; of several things that which a port tells.
+fn misdeed(
+    beat: &ReadBeat,
+    address: u64,
+    inside_other: bool,
+    is_last: bool,
+) -> Option<ReadMisdeed> {
+    let response = beat.response;
+    if inside_other {
+        Some(ReadMisdeed::Interleaved { address })
+    } else if response != Response::Okay {
+        Some(ReadMisdeed::Response { response, address })
+    } else {
+        (beat.last != is_last).then_some(ReadMisdeed::WrongLast { address })
     }
 }
 

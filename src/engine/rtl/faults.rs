@@ -26,7 +26,7 @@ pub struct PortError {
 
 impl RtlEngine {
     /// Starts on what lives of a layer, as [`attend_live`](Self::attend_live), and runs until a port reports an error, for
-    /// `limit` cycles at most; the first report.
+    /// `limit` cycles at most or until all rows are written; the first report.
     ///
     /// # Errors
     /// As [`RtlEngine::attend_jobs`].
@@ -44,6 +44,9 @@ impl RtlEngine {
         for error in self.errors {
             self.bench.collect(error, 1);
         }
+        let written = self.bench.simulator().port("rows_written_o");
+        // The port counts modulo 2^32.
+        let last = (self.rows as u32).wrapping_add(streams.row.len() as u32);
         for _ in 0..limit {
             for (error, of_write) in self.errors.into_iter().zip([false, true]) {
                 let word = self.bench.collected(error);
@@ -55,6 +58,9 @@ impl RtlEngine {
                         address: address as u64,
                     }));
                 }
+            }
+            if self.bench.simulator().get(written) as u32 == last {
+                break;
             }
             self.bench.step()?;
         }
