@@ -63,7 +63,8 @@ rtl/spatten_output_scale_v12.v
 rtl/spatten_fifo_w65_d16.v
 rtl/spatten_prob_value_m64_d32_64_v12_l2_o4.v
 rtl/spatten_fifo_w1_d2.v
-rtl/spatten_fifo_w2_d6.v
+rtl/spatten_fifo_w2_d4.v
+rtl/spatten_spill_register_w2.v
 rtl/spatten_popcount_w4.v
 rtl/spatten_bit_sorter_n4.v
 rtl/spatten_prefix_sum_n4.v
@@ -151,7 +152,6 @@ rtl/spatten_sram_1r1w_w96_d4.v
 rtl/spatten_token_list_n16_i6_k32.v
 rtl/spatten_class_scan_m64_d32_64_l32_n16_i6_k32_b19_c1_j4.v
 rtl/spatten_class_scan_m64_d32_64_l16_n16_i6_k32_b19_c1_j4_skip.v
-rtl/spatten_fifo_w2_d4.v
 rtl/spatten_fifo_w3_d4.v
 rtl/spatten_token_list_n1_i6_k1.v
 rtl/spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4.v
