@@ -286,7 +286,8 @@ fn fill_port_that_drops_or_mixes_chunks_is_caught() {
 
 #[test]
 fn fill_crossbar_that_grants_twice_or_not_is_caught() {
-    let faults: [Fault; 3] = [
+    let faults: [Fault; 4] = [
+        ("granted | (granted_q & ~moves)", "granted", ""),
         (
             "request0_ready_o = granted[0]",
             "request0_ready_o = granted[0] & !granted[1]",
