@@ -39,14 +39,18 @@ impl Block for SpillRegister {
 
         m.section("the spare place takes the word that arrives while the output stalls");
         reg!(m, spare_full_q: 1, reset = 0);
+        // Its inverse once more: what waits for ready has not the load of the payload's multiplexer in front.
+        reg!(m, ready_q: 1, reset = 1);
         reg!(m, full_q: 1, reset = 0);
-        net!(m, take = input.valid & !spare_full_q);
+        net!(m, take = input.valid & ready_q);
         net!(
             m,
             room = out.ready | !full_q,
             "the output place is or becomes free"
         );
-        spare_full_q.next((!room) & (spare_full_q | take));
+        net!(m, spare_stays = (!room) & (spare_full_q | take));
+        spare_full_q.next(spare_stays);
+        ready_q.next(!spare_stays);
         reg!(m, spare_q = input.data(), when = take & !room);
 
         m.section("output place");
@@ -57,7 +61,7 @@ impl Block for SpillRegister {
             data_q = spare_full_q.select(spare_q, input.data()),
             when = room & offer
         );
-        input.ready.drive(!spare_full_q);
+        input.ready.drive(ready_q);
         out.drive(full_q, &[("data", *data_q)]);
     }
 }

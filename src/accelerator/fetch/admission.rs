@@ -4,15 +4,12 @@ use super::Class;
 use super::class_scan::ClassScan;
 use super::distributor::Distributor;
 use crate::accelerator::shape::ArrayShape;
-use crate::cells::fifo::Fifo;
 use crate::cells::one_hot::chosen;
 use crate::cells::popcount::Popcount;
+use crate::cells::spill_register::SpillRegister;
 use crate::hdl::{About, Block, Builder, Sig, Stream};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
-
-/// Batches held.
-const BATCHES: usize = 2;
 
 /// Takes one batch per cycle: of the LSB plane before queries, before K and V in turn. A batch of another head dimension
 /// waits until no vector is under way, so that all that are under way have the same.
@@ -31,7 +28,7 @@ pub struct Admission {
 
 impl Admission {
     /// Cycles from a class's batch to the same batch at the output.
-    pub const LATENCY: u64 = Fifo::LATENCY;
+    pub const LATENCY: u64 = SpillRegister::LATENCY;
 
     fn shape(&self) -> &ArrayShape {
         &self.scans[0].1.shape
@@ -130,8 +127,11 @@ impl Block for Admission {
         let same = ["line", "slot", "live", "class", "job"];
         fields.extend(same.map(|name| (name.to_owned(), batch.field(name))));
         let batch = batch.with_fields(fields);
-        let fifo = Fifo::new(batch.width(), BATCHES);
-        out.connect(m.through("u_batches", &fifo, batch));
+        // Every bit goes to all channels' queues: from a register, not from a FIFO's memory.
+        let register = SpillRegister {
+            width: batch.width(),
+        };
+        out.connect(m.through("u_batch", &register, batch));
     }
 }
 

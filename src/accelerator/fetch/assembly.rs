@@ -7,6 +7,7 @@ use crate::accelerator::axi::BEAT_BITS;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::counter::{count, ring_pointer};
 use crate::cells::fifo::Fifo;
+use crate::cells::spill_register::SpillRegister;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -195,24 +196,23 @@ impl Block for Assembly {
 
         m.section("requests, in the order of completion");
         let placed = m.cat(&[parts.class, parts.line, parts.slot]);
-        reg!(m, asks_q: 1, reset = 0);
-        net!(m, loads = request.ready | !asks_q);
-        let (valid, word) = self.next_request(m, completes, placed, loads);
+        let loads = m.wire("loads", 1, "a vector asks");
+        let (valid, word) = self.next_request(m, completes, placed, *loads);
         let class = word.slice(self.tag.place_bits(), Class::BITS);
         let line = word.slice(self.tag.slot_bits, self.tag.line_bits);
         let slot = word.slice(0, self.tag.slot_bits);
-        asks_q.next_when(loads, valid);
-        reg!(
-            m,
-            ports_q = self.ports_of(m, slot, line.bit(0), level),
-            when = loads
-        );
-        reg!(m, class_q = class, when = loads);
-        reg!(m, half_q = line.slice(1, self.half_bits()), when = loads);
-        request.drive(
-            asks_q,
-            &[("ports", *ports_q), ("class", *class_q), ("half", *half_q)],
-        );
+        let fields = [
+            ("ports", self.ports_of(m, slot, line.bit(0), level)),
+            ("class", class),
+            ("half", line.slice(1, self.half_bits())),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        let next = Stream::new(valid, loads, fields.to_vec());
+        // A grant is known late in the cycle.
+        let register = SpillRegister {
+            width: next.width(),
+        };
+        request.connect(m.through("u_request", &register, next));
     }
 }
 

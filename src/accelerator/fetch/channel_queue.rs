@@ -15,8 +15,10 @@ use crate::{net, reg};
 pub struct ChannelQueue {
     /// Lanes that may have words for the channel.
     pub lanes: usize,
-    /// Bits of a word.
+    /// Bits of a lane's own part of a word.
     pub width: usize,
+    /// Bits of the part that all lanes have in common.
+    pub common_width: usize,
     /// Words held, an even number from 4 on.
     pub depth: usize,
 }
@@ -29,8 +31,8 @@ impl ChannelQueue {
 impl Block for ChannelQueue {
     fn name(&self) -> String {
         format!(
-            "spatten_channel_queue_n{}_w{}_d{}",
-            self.lanes, self.width, self.depth
+            "spatten_channel_queue_n{}_w{}_{}_d{}",
+            self.lanes, self.width, self.common_width, self.depth
         )
     }
 
@@ -42,6 +44,7 @@ impl Block for ChannelQueue {
             parameters: vec![
                 ("lanes", self.lanes.to_string()),
                 ("width", self.width.to_string()),
+                ("common_width", self.common_width.to_string()),
                 ("depth", self.depth.to_string()),
             ],
             source: file!(),
@@ -56,9 +59,12 @@ impl Block for ChannelQueue {
             self.depth
         );
         let hits = m.input("hits", n, "lane k has a word for the channel");
-        let words = m.input("words", n * width, "word of lane k");
+        let words = m.input("words", n * width, "own part of lane k's word");
+        let common = m.input("common", self.common_width, "part of all lanes' words");
         let taken = m.output("taken", n, "lane k's word enters");
-        let out = m.stream_out("out", &[Field::new("data", width, "word, same order")]);
+        let doc = "own part, common part, same order";
+        let out_field = [Field::new("data", width + self.common_width, doc)];
+        let out = m.stream_out("out", &out_field);
 
         m.section("the first two lanes that hit");
         let (first, second) = self.first_two(m, hits);
@@ -93,7 +99,7 @@ impl Block for ChannelQueue {
             };
             let is_first = m.net(&format!("{name}_first"), is_first, "");
             let writes = m.net(&format!("{name}_writes"), is_first.select(one, two), "");
-            let word = is_first.select(first_word, second_word);
+            let word = m.cat(&[is_first.select(first_word, second_word), common]);
             let leaves = match odd {
                 0 => !*leaves_odd_q,
                 _ => *leaves_odd_q,

@@ -1,10 +1,9 @@
 //! Distributor: scanned vectors go to the queues of their memory channels.
 
-use super::Class;
 use super::channel::channel_of;
 use super::channel_queue::ChannelQueue;
 use super::tag::VectorTag;
-use crate::hdl::{About, Block, Builder, Field, Sig};
+use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{index_bits, log2_exact};
 use crate::{net, reg};
 
@@ -59,26 +58,35 @@ impl Distributor {
             lane("line", self.tag.line_bits, "line of the class's ring"),
             lane("slot", self.tag.slot_bits, "vector of the line"),
             lane("live", 1, "there is a vector"),
-            Field::new("class", Class::BITS, "0 K, 1 its LSB plane, 2 V, 3 Q"),
+            VectorTag::class_field(),
             Field::new("job", self.job_bits, "of the class"),
         ]
     }
 
     /// Fields of channel c's vectors, `vector<c>`.
     pub fn vector_fields(&self) -> Vec<Field> {
-        let mut fields = self.tag.fields();
-        fields.extend([
-            Field::new("row", self.row_bits(), "strides behind the job's base"),
-            Field::new("job", self.job_bits, "of the class"),
-        ]);
-        fields
+        [self.lane_fields(), self.common_fields()].concat()
+    }
+
+    /// Fields of a vector that its lane brings.
+    fn lane_fields(&self) -> Vec<Field> {
+        let [line, slot] = self.tag.place_fields();
+        let row = Field::new("row", self.row_bits(), "strides behind the job's base");
+        vec![line, slot, row]
+    }
+
+    /// Fields that all vectors of a batch have in common: they go to the queues once, not with every lane.
+    fn common_fields(&self) -> Vec<Field> {
+        let job = Field::new("job", self.job_bits, "of the class");
+        vec![VectorTag::class_field(), job]
     }
 
     /// The queue of a channel.
     pub fn queue(&self) -> ChannelQueue {
         ChannelQueue {
             lanes: self.lanes,
-            width: self.vector_fields().iter().map(|f| f.ty.width).sum(),
+            width: width(&self.lane_fields()),
+            common_width: width(&self.common_fields()),
             depth: QUEUE_DEPTH,
         }
     }
@@ -130,6 +138,9 @@ impl Block for Distributor {
         batch.ready.drive(ends);
         gone_q.next(ends.select(m.lit(0, n), gone_q | *taken));
         let words = self.words(m, &batch);
+        let common = self.common_fields();
+        let common: Vec<_> = common.iter().map(|f| batch.field(&f.name)).collect();
+        net!(m, common = m.cat(&common));
         if self.channels == 1 {
             m.unused("channel", batch.field("channel"), "one channel only");
         }
@@ -148,7 +159,8 @@ impl Block for Distributor {
             let u_queue = m
                 .instance(&format!("u_queue{c}"), &self.queue())
                 .input("hits", hits)
-                .input("words", words);
+                .input("words", words)
+                .input("common", common);
             all_taken.push(u_queue.output("taken"));
             let word = u_queue.stream("out");
             let mut low = word.data().width();
@@ -185,20 +197,21 @@ impl Distributor {
         (channel.expect("there are several channels"), row)
     }
 
-    /// The word of each lane, as [`vector_fields`](Self::vector_fields).
-    fn words<'m>(&self, m: &'m Builder, batch: &crate::hdl::Stream<'m>) -> Sig<'m> {
-        let lane = |name: &str, bits: usize, k: usize| batch.field(name).slice(k * bits, bits);
-        let words: Vec<_> = (0..self.lanes)
-            .map(|k| {
-                m.cat(&[
-                    batch.field("class"),
-                    lane("line", self.tag.line_bits, k),
-                    lane("slot", self.tag.slot_bits, k),
-                    lane("row", self.row_bits(), k),
-                    batch.field("job"),
-                ])
-            })
-            .collect();
+    /// Each lane's part of its vector's word, as [`lane_fields`](Self::lane_fields).
+    fn words<'m>(&self, m: &'m Builder, batch: &Stream<'m>) -> Sig<'m> {
+        let lane = |k: usize| {
+            let field = |field: &Field| {
+                let bits = field.ty.width;
+                batch.field(&field.name).slice(k * bits, bits)
+            };
+            m.cat(&self.lane_fields().iter().map(field).collect::<Vec<_>>())
+        };
+        let words: Vec<_> = (0..self.lanes).map(lane).collect();
         m.net("words", m.pack(&words), "")
     }
+}
+
+/// Bits of all fields.
+fn width(fields: &[Field]) -> usize {
+    fields.iter().map(|field| field.ty.width).sum()
 }

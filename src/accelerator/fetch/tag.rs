@@ -37,10 +37,14 @@ impl VectorTag {
         self.line_bits + self.slot_bits
     }
 
-    /// Parts as the fields of a stream.
-    pub fn fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("class", Class::BITS, "0 K, 1 its LSB plane, 2 V, 3 Q"),
+    /// The class as a field of a stream.
+    pub fn class_field() -> Field {
+        Field::new("class", Class::BITS, "0 K, 1 its LSB plane, 2 V, 3 Q")
+    }
+
+    /// Line and slot as fields of a stream.
+    pub fn place_fields(&self) -> [Field; 2] {
+        [
             Field::new("line", self.line_bits, "line of the class's ring"),
             Field::new("slot", self.slot_bits, "vector of the line"),
         ]
