@@ -149,8 +149,9 @@ impl Traffic {
                 });
                 let slow = random.random_range(0..ends);
                 let mut end = 0..ends;
+                // 13 cycles per transfer: the only channel must still move a layer before it counts as stuck.
                 engine.stall(|| match end.next() == Some(slow) {
-                    true => Stalls::bursts(0.5, 100),
+                    true => Stalls::bursts(0.2, 100),
                     false => Stalls::NONE,
                 });
             }

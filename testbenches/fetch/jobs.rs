@@ -257,9 +257,10 @@ impl<'a, R: Rng> JobMaker<'a, R> {
         }
         let ring = self.fetch.ring(class);
         let fits = ids.len() <= ring.lines * ring.shape.vectors_per_line(level);
-        let rows = match self.random.random_range(0..3) {
-            1 if fits => 3,
-            2 if fits => 2,
+        // Many rows of one line read its bank in every cycle, so that fills wait.
+        let rows = match self.random.random_range(0..6) {
+            0 | 1 if fits => self.random.random_range(2..=3),
+            2 if fits => self.random.random_range(4..=16),
             _ => 1,
         };
         let live = (0..rows).map(|_| match self.random.random_range(0..3) {

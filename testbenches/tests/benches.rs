@@ -172,7 +172,11 @@ fn refining_every_row_never_blocks_the_smallest_buffers() {
     let cases = if is_long() { CASES } else { CASES / 10 };
     if is_long() {
         sets.extend([
-            vec!["limits.keys_per_row=16", "array.multipliers=192"],
+            vec![
+                "limits.keys_per_row=16",
+                "array.multipliers=192",
+                "softmax.lanes=3",
+            ],
             vec!["limits.keys_per_row=1", "memory.channels=2"],
             vec!["array.multipliers=128", "array.head_dims=[128]"],
         ]);

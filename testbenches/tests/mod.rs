@@ -13,6 +13,8 @@ mod hdl_property;
 mod importance_faults;
 mod importance_snapshots;
 mod layers;
+mod memory_snapshots;
+mod output_faults;
 mod pipeline_faults;
 mod refine_faults;
 mod rust_hdl_adapter;

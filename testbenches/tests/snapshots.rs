@@ -280,7 +280,7 @@ fn query_key() {
     holds("query_key", &query_key_stage());
 }
 
-fn small_pipeline() -> AttentionPipeline {
+pub(super) fn small_pipeline() -> AttentionPipeline {
     AttentionPipeline {
         name: "small".into(),
         shape: ArrayShape {
