@@ -140,10 +140,14 @@ impl Block for Assembly {
 
     fn build(&self, m: &Builder) {
         let beat = m.stream_in("beat", &self.beat_fields());
-        let level = m.input("level", self.shape.level_bits(), "of all vectors");
+        let all_level = m.input("level", self.shape.level_bits(), "of all vectors");
         let request = m.stream_out("request", &self.request_fields());
         let data = m.output("data", self.data_bits(), "of the vector granted last");
         let moved = m.input("moved", 1, "it leaves");
+
+        m.section("the head dimension: it changes only long before its first vector comes");
+        reg!(m, level_q = all_level);
+        let level = *level_q;
 
         m.section("a beat waits until its vector has a place");
         let moves = m.wire("moves", 1, "");

@@ -64,6 +64,7 @@ impl Block for ChannelQueue {
         let taken = m.output("taken", n, "lane k's word enters");
         let doc = "own part, common part, same order";
         let out_field = [Field::new("data", width + self.common_width, doc)];
+        let all = m.output("all", 1, "every lane that hits enters");
         let out = m.stream_out("out", &out_field);
 
         m.section("the first two lanes that hit");
@@ -72,6 +73,9 @@ impl Block for ChannelQueue {
         let limit = m.lit(self.depth as u64 - 1, held_q.width());
         net!(m, room = held_q.lt(limit), "for two");
         taken.drive((first | second) & room.repeat(n));
+        // By itself, not by the lanes taken: the end of the batch has a long way behind it.
+        net!(m, none = !hits.any());
+        all.drive(none | (room & !self.has_three(m, hits)));
 
         m.section("words enter and leave");
         net!(m, one = first.any() & room);
@@ -116,6 +120,30 @@ impl Block for ChannelQueue {
 }
 
 impl ChannelQueue {
+    /// Whether more lanes hit than can enter: of halves, quarters and so on, are there one, two, three?
+    fn has_three<'m>(&self, m: &'m Builder, hits: Sig<'m>) -> Sig<'m> {
+        let none = m.lit(0, 1);
+        let mut parts: Vec<[Sig; 3]> = (0..self.lanes).map(|k| [hits.bit(k), none, none]).collect();
+        let mut level = 0;
+        while parts.len() > 1 {
+            level += 1;
+            let join = |(index, pair): (usize, &[[Sig<'m>; 3]])| {
+                let [[a1, a2, a3], [b1, b2, b3]] = *pair else {
+                    return pair[0];
+                };
+                let name = |count: &str| format!("{count}_of{level}_{index}");
+                let one = m.net(&name("one"), a1 | b1, "");
+                let two = m.net(&name("two"), a2 | b2 | (a1 & b1), "");
+                let three = m.net(&name("three"), a3 | b3 | (a2 & b1) | (a1 & b2), "");
+                [one, two, three]
+            };
+            parts = parts.chunks(2).enumerate().map(join).collect();
+        }
+        let [one, two, three] = parts[0];
+        m.unused("counts", m.cat(&[one, two]), "only three and more matter");
+        three
+    }
+
     /// The first and the second set flag, each one-hot: of the lanes below one, are there any, are there two?
     fn first_two<'m>(&self, m: &'m Builder, hits: Sig<'m>) -> (Sig<'m>, Sig<'m>) {
         let n = self.lanes;

@@ -134,8 +134,8 @@ impl Block for Distributor {
         net!(m, live = batch.field("live") & batch.valid.repeat(n));
         net!(m, waiting = live & !gone_q);
         let taken = m.wire("taken", n, "");
-        net!(m, ends = !(waiting & !*taken).any());
-        batch.ready.drive(ends);
+        let ends = m.wire("ends", 1, "every lane that waits goes");
+        batch.ready.drive(*ends);
         gone_q.next(ends.select(m.lit(0, n), gone_q | *taken));
         let words = self.words(m, &batch);
         let common = self.common_fields();
@@ -145,7 +145,7 @@ impl Block for Distributor {
             m.unused("channel", batch.field("channel"), "one channel only");
         }
 
-        let mut all_taken: Vec<Sig> = Vec::new();
+        let (mut all_taken, mut all_enter) = (Vec::new(), Vec::new());
         for (c, out) in outs.iter().enumerate() {
             m.section(&format!("channel {c}"));
             let hits = match self.channels {
@@ -162,6 +162,7 @@ impl Block for Distributor {
                 .input("words", words)
                 .input("common", common);
             all_taken.push(u_queue.output("taken"));
+            all_enter.push(u_queue.output("all"));
             let word = u_queue.stream("out");
             let mut low = word.data().width();
             let mut fields = Vec::new();
@@ -173,6 +174,7 @@ impl Block for Distributor {
         }
         let or = all_taken.into_iter().reduce(|a, b| a | b);
         taken.drive(or.expect("there are channels"));
+        ends.drive(m.pack(&all_enter).all());
     }
 }
 
