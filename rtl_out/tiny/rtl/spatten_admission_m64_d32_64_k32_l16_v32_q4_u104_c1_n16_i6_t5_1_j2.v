@@ -83,7 +83,8 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
   wire lsb_open = none | (lsb_level_i == level_q);
   wire value_open = none | (value_level_i == level_q);
   wire query_open = none | (query_level_i == level_q);
-  assign level_o = level_q;
+  reg level_behind_q;
+  assign level_o = level_behind_q;
 
   spatten_popcount_w1 u_gone (
     .word_i  (moved_i),
@@ -102,12 +103,14 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
       added_q <= 5'd0;
       under_way_q <= 7'd0;
       level_q <= 1'b0;
+      level_behind_q <= 1'b0;
     end else begin
       gone_q <= gone_count;
       lanes_q <= live & {16{admitted}};
       added_q <= added_count;
       under_way_q <= (under_way_q - {6'd0, gone_q}) + {2'd0, added_q};
       if (admitted) level_q <= chosen_level;
+      level_behind_q <= level_q;
     end
   end
 
@@ -172,33 +175,33 @@ module spatten_admission_m64_d32_64_k32_l16_v32_q4_u104_c1_n16_i6_t5_1_j2 (
   // ---- channel and row of every id ---------------------------------------------
   assign live = word[20:5];
   wire rotation_unused = word[4];  // one channel only
-  wire batches_in_ready;
-  assign ready = batches_in_ready;
-  wire [227:0] batches_out_data;
-  wire batches_out_ready;
-  wire batches_out_valid;
-  assign batch_valid_o = batches_out_valid;
-  assign batch_row_o = batches_out_data[227:132];
-  assign batch_channel_o = batches_out_data[131:116];
-  assign batch_line_o = batches_out_data[115:36];
-  assign batch_slot_o = batches_out_data[35:20];
-  assign batch_live_o = batches_out_data[19:4];
-  assign batch_class_o = batches_out_data[3:2];
-  assign batch_job_o = batches_out_data[1:0];
-  assign batches_out_ready = batch_ready_i;
+  wire batch_in_ready;
+  assign ready = batch_in_ready;
+  wire [227:0] batch_out_data;
+  wire batch_out_ready;
+  wire batch_out_valid;
+  assign batch_valid_o = batch_out_valid;
+  assign batch_row_o = batch_out_data[227:132];
+  assign batch_channel_o = batch_out_data[131:116];
+  assign batch_line_o = batch_out_data[115:36];
+  assign batch_slot_o = batch_out_data[35:20];
+  assign batch_live_o = batch_out_data[19:4];
+  assign batch_class_o = batch_out_data[3:2];
+  assign batch_job_o = batch_out_data[1:0];
+  assign batch_out_ready = batch_ready_i;
 
-  spatten_fifo_w228_d2 u_batches (
+  spatten_spill_register_w228 u_batch (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (there),
-    .in_ready_o  (batches_in_ready),
+    .in_ready_o  (batch_in_ready),
     .in_data_i   ({
                     {word[212:207], word[206:201], word[200:195], word[194:189], word[188:183], word[182:177], word[176:171], word[170:165], word[164:159], word[158:153], word[152:147], word[146:141], word[140:135], word[134:129], word[128:123], word[122:117]},
                     {16{1'b0}}, word[116:37], word[36:21], word[20:5], word[3:2], word[1:0]
                   }),
-    .out_valid_o (batches_out_valid),
-    .out_ready_i (batches_out_ready),
-    .out_data_o  (batches_out_data)
+    .out_valid_o (batch_out_valid),
+    .out_ready_i (batch_out_ready),
+    .out_data_o  (batch_out_data)
   );
 
 endmodule

@@ -1279,8 +1279,7 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   assign data_o = {chunk1, chunk0};
 
   // ---- requests, in the order of completion ------------------------------------
-  reg asks_q;
-  wire loads = request_ready_i | !asks_q;
+  wire loads;  // a vector asks
   wire waits;  // an older vector has not asked yet
   wire waiting_ready;
   wire queues = completes & (waits | !loads);
@@ -1304,13 +1303,16 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   wire [7:0] next_placed = waiting_out_valid ? waiting_out_data : {tag_q[10:9], tag_q[8:4], tag_q[3]};
   wire columns_part0 = !next_placed[0];
   wire [1:0] columns = level_i ? {2{columns_part0}} : {next_placed[0], columns_part0};  // columns of the vector
-  reg [3:0] ports_q;
-  reg [1:0] class_q;
-  reg [3:0] half_q;
-  assign request_valid_o = asks_q;
-  assign request_ports_o = ports_q;
-  assign request_class_o = class_q;
-  assign request_half_o = half_q;
+  wire request_in_ready;
+  assign loads = request_in_ready;
+  wire [9:0] request_out_data;
+  wire request_out_ready;
+  wire request_out_valid;
+  assign request_valid_o = request_out_valid;
+  assign request_ports_o = request_out_data[9:6];
+  assign request_class_o = request_out_data[5:4];
+  assign request_half_o = request_out_data[3:0];
+  assign request_out_ready = request_ready_i;
 
   spatten_fifo_w8_d4 u_waiting (
     .clk_i       (clk_i),
@@ -1323,25 +1325,20 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
     .out_data_o  (waiting_out_data)
   );
 
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      asks_q <= 1'b0;
-    end else begin
-      if (loads) asks_q <= waiting_out_valid | completes;
-    end
-  end
+  wire request_part0 = !next_placed[1];
 
-  wire ports_part0 = !next_placed[1];
-
-  always @(posedge clk_i) begin
-    if (loads) begin
-      ports_q <= {
-                   columns[1] & next_placed[1], columns[1] & ports_part0, columns[0] & next_placed[1],
-                   columns[0] & ports_part0
-                 };
-      class_q <= next_placed[7:6];
-      half_q <= next_placed[5:2];
-    end
-  end
+  spatten_spill_register_w10 u_request (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (waiting_out_valid | completes),
+    .in_ready_o  (request_in_ready),
+    .in_data_i   ({
+                    {columns[1] & next_placed[1], columns[1] & request_part0, columns[0] & next_placed[1], columns[0] & request_part0},
+                    next_placed[7:6], next_placed[5:2]
+                  }),
+    .out_valid_o (request_out_valid),
+    .out_ready_i (request_out_ready),
+    .out_data_o  (request_out_data)
+  );
 
 endmodule

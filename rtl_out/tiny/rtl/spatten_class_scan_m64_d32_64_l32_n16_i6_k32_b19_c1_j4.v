@@ -420,58 +420,41 @@ module spatten_class_scan_m64_d32_64_l32_n16_i6_k32_b19_c1_j4 (
   end
 
   // ---- the batch ---------------------------------------------------------------
-  reg valid_q;
-  wire room = batch_ready_i | !valid_q;
+  wire room;
   wire there = word_out_valid & job_out_valid & are_in_use & (number_free | !begins_q);
   assign goes = there & room;
   assign word_out_ready = goes;
   assign job_out_ready = goes & word_out_data[0];
-  reg [95:0] id_q;
-  reg [79:0] line_q;
-  reg [15:0] slot_q;
-  reg [15:0] live_q;
-  reg rotation_q;
-  reg level_q;
-  reg [1:0] job_q;
-  assign batch_valid_o = valid_q;
-  assign batch_id_o = id_q;
-  assign batch_line_o = line_q;
-  assign batch_slot_o = slot_q;
-  assign batch_live_o = live_q;
-  assign batch_rotation_o = rotation_q;
-  assign batch_job_o = job_q;
-  assign batch_level_o = level_q;
+  wire batch_in_ready;
+  assign room = batch_in_ready;
+  wire [211:0] batch_out_data;
+  wire batch_out_ready;
+  wire batch_out_valid;
+  assign batch_valid_o = batch_out_valid;
+  assign batch_id_o = batch_out_data[211:116];
+  assign batch_line_o = batch_out_data[115:36];
+  assign batch_slot_o = batch_out_data[35:20];
+  assign batch_live_o = batch_out_data[19:4];
+  assign batch_rotation_o = batch_out_data[3];
+  assign batch_job_o = batch_out_data[2:1];
+  assign batch_level_o = batch_out_data[0];
+  assign batch_out_ready = batch_ready_i;
 
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      valid_q <= 1'b0;
-    end else begin
-      if (room) valid_q <= there;
-    end
-  end
-
-  always @(posedge clk_i) begin
-    if (goes) begin
-      id_q <= word_out_data[101:6];
-      line_q <= {
-                  line15, line14, line13, line12, line11, line10, line9, line8, line7, line6, line5, line4, line3,
-                  line2, line1, line0
-                };
-      slot_q <= {
-                  slots[15], slots[14], slots[13], slots[12], slots[11], slots[10], slots[9], slots[8], slots[7],
-                  slots[6], slots[5], slots[4], slots[3], slots[2], slots[1], slots[0]
-                };
-      live_q <= {
-                  word_out_data[5:1] > 5'd15, word_out_data[5:1] > 5'd14, word_out_data[5:1] > 5'd13,
-                  word_out_data[5:1] > 5'd12, word_out_data[5:1] > 5'd11, word_out_data[5:1] > 5'd10,
-                  word_out_data[5:1] > 5'd9, word_out_data[5:1] > 5'd8, word_out_data[5:1] > 5'd7,
-                  word_out_data[5:1] > 5'd6, word_out_data[5:1] > 5'd5, word_out_data[5:1] > 5'd4,
-                  word_out_data[5:1] > 5'd3, word_out_data[5:1] > 5'd2, word_out_data[5:1] > 5'd1, 1'b1
-                };
-      rotation_q <= job_out_data[4];
-      level_q <= job_out_data[3];
-      job_q <= number_q;
-    end
-  end
+  spatten_spill_register_w212 u_batch (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (there),
+    .in_ready_o  (batch_in_ready),
+    .in_data_i   ({
+                    word_out_data[101:6],
+                    {line15, line14, line13, line12, line11, line10, line9, line8, line7, line6, line5, line4, line3, line2, line1, line0},
+                    {slots[15], slots[14], slots[13], slots[12], slots[11], slots[10], slots[9], slots[8], slots[7], slots[6], slots[5], slots[4], slots[3], slots[2], slots[1], slots[0]},
+                    {word_out_data[5:1] > 5'd15, word_out_data[5:1] > 5'd14, word_out_data[5:1] > 5'd13, word_out_data[5:1] > 5'd12, word_out_data[5:1] > 5'd11, word_out_data[5:1] > 5'd10, word_out_data[5:1] > 5'd9, word_out_data[5:1] > 5'd8, word_out_data[5:1] > 5'd7, word_out_data[5:1] > 5'd6, word_out_data[5:1] > 5'd5, word_out_data[5:1] > 5'd4, word_out_data[5:1] > 5'd3, word_out_data[5:1] > 5'd2, word_out_data[5:1] > 5'd1, 1'b1},
+                    job_out_data[4], number_q, job_out_data[3]
+                  }),
+    .out_valid_o (batch_out_valid),
+    .out_ready_i (batch_out_ready),
+    .out_data_o  (batch_out_data)
+  );
 
 endmodule

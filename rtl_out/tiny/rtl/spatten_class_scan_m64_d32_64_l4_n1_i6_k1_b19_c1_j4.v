@@ -399,46 +399,35 @@ module spatten_class_scan_m64_d32_64_l4_n1_i6_k1_b19_c1_j4 (
   end
 
   // ---- the batch ---------------------------------------------------------------
-  reg valid_q;
-  wire room = batch_ready_i | !valid_q;
+  wire room;
   wire there = word_out_valid & job_out_valid & are_in_use & (number_free | !begins_q);
   assign goes = there & room;
   assign word_out_ready = goes;
   assign job_out_ready = goes & word_out_data[0];
-  reg [5:0] id_q;
-  reg [1:0] line_q;
-  reg slot_q;
-  reg live_q;
-  reg rotation_q;
-  reg level_q;
-  reg [1:0] job_q;
-  assign batch_valid_o = valid_q;
-  assign batch_id_o = id_q;
-  assign batch_line_o = line_q;
-  assign batch_slot_o = slot_q;
-  assign batch_live_o = live_q;
-  assign batch_rotation_o = rotation_q;
-  assign batch_job_o = job_q;
-  assign batch_level_o = level_q;
+  wire batch_in_ready;
+  assign room = batch_in_ready;
+  wire [13:0] batch_out_data;
+  wire batch_out_ready;
+  wire batch_out_valid;
+  assign batch_valid_o = batch_out_valid;
+  assign batch_id_o = batch_out_data[13:8];
+  assign batch_line_o = batch_out_data[7:6];
+  assign batch_slot_o = batch_out_data[5];
+  assign batch_live_o = batch_out_data[4];
+  assign batch_rotation_o = batch_out_data[3];
+  assign batch_job_o = batch_out_data[2:1];
+  assign batch_level_o = batch_out_data[0];
+  assign batch_out_ready = batch_ready_i;
 
-  always @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      valid_q <= 1'b0;
-    end else begin
-      if (room) valid_q <= there;
-    end
-  end
-
-  always @(posedge clk_i) begin
-    if (goes) begin
-      id_q <= word_out_data[7:2];
-      line_q <= line0;
-      slot_q <= slots;
-      live_q <= 1'b1;
-      rotation_q <= job_out_data[4];
-      level_q <= job_out_data[3];
-      job_q <= number_q;
-    end
-  end
+  spatten_spill_register_w14 u_batch (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (there),
+    .in_ready_o  (batch_in_ready),
+    .in_data_i   ({word_out_data[7:2], line0, slots, 1'b1, job_out_data[4], number_q, job_out_data[3]}),
+    .out_valid_o (batch_out_valid),
+    .out_ready_i (batch_out_ready),
+    .out_data_o  (batch_out_data)
+  );
 
 endmodule

@@ -28,10 +28,10 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
   input  wire [1:0]  batch_job_i,      // of the class
   output wire        vector0_valid_o,  // a word is offered
   input  wire        vector0_ready_i,  // it is taken at the clock edge
-  output wire [1:0]  vector0_class_o,  // 0 K, 1 its LSB plane, 2 V, 3 Q
   output wire [4:0]  vector0_line_o,   // line of the class's ring
   output wire        vector0_slot_o,   // vector of the line
   output wire [5:0]  vector0_row_o,    // strides behind the job's base
+  output wire [1:0]  vector0_class_o,  // 0 K, 1 its LSB plane, 2 V, 3 Q
   output wire [1:0]  vector0_job_o     // of the class
 );
 
@@ -42,24 +42,25 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
   wire [15:0] taken;
   wire ends = !(|(waiting & ~taken));
   assign batch_ready_o = ends;
-  wire [255:0] words = {
-                         {batch_class_i, batch_line_i[79:75], batch_slot_i[15], batch_row_i[95:90], batch_job_i},
-                         {batch_class_i, batch_line_i[74:70], batch_slot_i[14], batch_row_i[89:84], batch_job_i},
-                         {batch_class_i, batch_line_i[69:65], batch_slot_i[13], batch_row_i[83:78], batch_job_i},
-                         {batch_class_i, batch_line_i[64:60], batch_slot_i[12], batch_row_i[77:72], batch_job_i},
-                         {batch_class_i, batch_line_i[59:55], batch_slot_i[11], batch_row_i[71:66], batch_job_i},
-                         {batch_class_i, batch_line_i[54:50], batch_slot_i[10], batch_row_i[65:60], batch_job_i},
-                         {batch_class_i, batch_line_i[49:45], batch_slot_i[9], batch_row_i[59:54], batch_job_i},
-                         {batch_class_i, batch_line_i[44:40], batch_slot_i[8], batch_row_i[53:48], batch_job_i},
-                         {batch_class_i, batch_line_i[39:35], batch_slot_i[7], batch_row_i[47:42], batch_job_i},
-                         {batch_class_i, batch_line_i[34:30], batch_slot_i[6], batch_row_i[41:36], batch_job_i},
-                         {batch_class_i, batch_line_i[29:25], batch_slot_i[5], batch_row_i[35:30], batch_job_i},
-                         {batch_class_i, batch_line_i[24:20], batch_slot_i[4], batch_row_i[29:24], batch_job_i},
-                         {batch_class_i, batch_line_i[19:15], batch_slot_i[3], batch_row_i[23:18], batch_job_i},
-                         {batch_class_i, batch_line_i[14:10], batch_slot_i[2], batch_row_i[17:12], batch_job_i},
-                         {batch_class_i, batch_line_i[9:5], batch_slot_i[1], batch_row_i[11:6], batch_job_i},
-                         {batch_class_i, batch_line_i[4:0], batch_slot_i[0], batch_row_i[5:0], batch_job_i}
+  wire [191:0] words = {
+                         {batch_line_i[79:75], batch_slot_i[15], batch_row_i[95:90]},
+                         {batch_line_i[74:70], batch_slot_i[14], batch_row_i[89:84]},
+                         {batch_line_i[69:65], batch_slot_i[13], batch_row_i[83:78]},
+                         {batch_line_i[64:60], batch_slot_i[12], batch_row_i[77:72]},
+                         {batch_line_i[59:55], batch_slot_i[11], batch_row_i[71:66]},
+                         {batch_line_i[54:50], batch_slot_i[10], batch_row_i[65:60]},
+                         {batch_line_i[49:45], batch_slot_i[9], batch_row_i[59:54]},
+                         {batch_line_i[44:40], batch_slot_i[8], batch_row_i[53:48]},
+                         {batch_line_i[39:35], batch_slot_i[7], batch_row_i[47:42]},
+                         {batch_line_i[34:30], batch_slot_i[6], batch_row_i[41:36]},
+                         {batch_line_i[29:25], batch_slot_i[5], batch_row_i[35:30]},
+                         {batch_line_i[24:20], batch_slot_i[4], batch_row_i[29:24]},
+                         {batch_line_i[19:15], batch_slot_i[3], batch_row_i[23:18]},
+                         {batch_line_i[14:10], batch_slot_i[2], batch_row_i[17:12]},
+                         {batch_line_i[9:5], batch_slot_i[1], batch_row_i[11:6]},
+                         {batch_line_i[4:0], batch_slot_i[0], batch_row_i[5:0]}
                        };
+  wire [3:0] common = {batch_class_i, batch_job_i};
   wire [15:0] channel_unused = batch_channel_i;  // one channel only
 
   always @(posedge clk_i or negedge rst_ni) begin
@@ -76,19 +77,20 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
   wire [15:0] queue0_out_data;
   wire queue0_out_ready;
   assign vector0_valid_o = queue0_out_valid;
-  assign vector0_class_o = queue0_out_data[15:14];
-  assign vector0_line_o = queue0_out_data[13:9];
-  assign vector0_slot_o = queue0_out_data[8];
-  assign vector0_row_o = queue0_out_data[7:2];
+  assign vector0_line_o = queue0_out_data[15:11];
+  assign vector0_slot_o = queue0_out_data[10];
+  assign vector0_row_o = queue0_out_data[9:4];
+  assign vector0_class_o = queue0_out_data[3:2];
   assign vector0_job_o = queue0_out_data[1:0];
   assign queue0_out_ready = vector0_ready_i;
   assign taken = queue0_taken;
 
-  spatten_channel_queue_n16_w16_d16 u_queue0 (
+  spatten_channel_queue_n16_w12_4_d16 u_queue0 (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .hits_i      (waiting),
     .words_i     (words),
+    .common_i    (common),
     .taken_o     (queue0_taken),
     .out_valid_o (queue0_out_valid),
     .out_ready_i (queue0_out_ready),

@@ -299,10 +299,10 @@ module spatten_fetch_path_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s10
 
   // ---- channel 0 ---------------------------------------------------------------
   wire distributor_vector0_valid;
-  wire [1:0] distributor_vector0_class;
   wire [4:0] distributor_vector0_line;
   wire distributor_vector0_slot;
   wire [5:0] distributor_vector0_row;
+  wire [1:0] distributor_vector0_class;
   wire [1:0] distributor_vector0_job;
   wire distributor_vector0_ready;
   wire request0_vector_ready;
@@ -345,10 +345,10 @@ module spatten_fetch_path_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s10
     .batch_job_i     (admission_batch_job),
     .vector0_valid_o (distributor_vector0_valid),
     .vector0_ready_i (distributor_vector0_ready),
-    .vector0_class_o (distributor_vector0_class),
     .vector0_line_o  (distributor_vector0_line),
     .vector0_slot_o  (distributor_vector0_slot),
     .vector0_row_o   (distributor_vector0_row),
+    .vector0_class_o (distributor_vector0_class),
     .vector0_job_o   (distributor_vector0_job)
   );
 
@@ -357,10 +357,10 @@ module spatten_fetch_path_m64_d32_64_w12_12_12_n32_16_32_4_k32_t64_c1_a24_o8_s10
     .rst_ni            (rst_ni),
     .vector_valid_i    (distributor_vector0_valid),
     .vector_ready_o    (request0_vector_ready),
-    .vector_class_i    (distributor_vector0_class),
     .vector_line_i     (distributor_vector0_line),
     .vector_slot_i     (distributor_vector0_slot),
     .vector_row_i      (distributor_vector0_row),
+    .vector_class_i    (distributor_vector0_class),
     .vector_job_i      (distributor_vector0_job),
     .bases_i           (bases),
     .formats_i         (formats),

@@ -19,10 +19,10 @@ module spatten_read_request_a24_r6_t5_1_d32_64_j4 (
   input  wire         rst_ni,             // asynchronous, active low, released synchronously
   input  wire         vector_valid_i,     // a word is offered
   output wire         vector_ready_o,     // it is taken at the clock edge
-  input  wire [1:0]   vector_class_i,     // 0 K, 1 its LSB plane, 2 V, 3 Q
   input  wire [4:0]   vector_line_i,      // line of the class's ring
   input  wire         vector_slot_i,      // vector of the line
   input  wire [5:0]   vector_row_i,       // strides behind the job's base
+  input  wire [1:0]   vector_class_i,     // 0 K, 1 its LSB plane, 2 V, 3 Q
   input  wire [1:0]   vector_job_i,       // of the class
   input  wire [303:0] bases_i,            // of every job
   input  wire [47:0]  formats_i,          // of every job

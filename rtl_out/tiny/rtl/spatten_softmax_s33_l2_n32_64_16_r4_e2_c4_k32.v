@@ -117,8 +117,13 @@ module spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32 (
   wire [1:0] mode_fifo_out_data;
   wire mode_fifo_out_ready;
   wire mode_fifo_out_valid;
+  wire mode_spill_in_ready;
+  assign mode_fifo_out_ready = mode_spill_in_ready;
+  wire [1:0] mode_spill_out_data;
+  wire mode_spill_out_ready;
+  wire mode_spill_out_valid;
   wire use_pass_mode_ready;
-  assign mode_fifo_out_ready = use_pass_mode_ready;
+  assign mode_spill_out_ready = use_pass_mode_ready;
 
   spatten_fifo_w1_d2 u_pruning_fifo (
     .clk_i       (clk_i),
@@ -131,7 +136,7 @@ module spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32 (
     .out_data_o  (pruning_fifo_out_data)
   );
 
-  spatten_fifo_w2_d6 u_mode_fifo (
+  spatten_fifo_w2_d4 u_mode_fifo (
     .clk_i       (clk_i),
     .rst_ni      (rst_ni),
     .in_valid_i  (pruning_fork_out1_valid),
@@ -140,6 +145,17 @@ module spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32 (
     .out_valid_o (mode_fifo_out_valid),
     .out_ready_i (mode_fifo_out_ready),
     .out_data_o  (mode_fifo_out_data)
+  );
+
+  spatten_spill_register_w2 u_mode_spill (
+    .clk_i       (clk_i),
+    .rst_ni      (rst_ni),
+    .in_valid_i  (mode_fifo_out_valid),
+    .in_ready_o  (mode_spill_in_ready),
+    .in_data_i   ({mode_fifo_out_data[1], mode_fifo_out_data[0]}),
+    .out_valid_o (mode_spill_out_valid),
+    .out_ready_i (mode_spill_out_ready),
+    .out_data_o  (mode_spill_out_data)
   );
 
   // ---- thresholds; the other rows pass the ranking by --------------------------
@@ -315,10 +331,10 @@ module spatten_softmax_s33_l2_n32_64_16_r4_e2_c4_k32 (
     .probability_ready_i    (use_pass_probability_ready),
     .probability_data_o     (use_pass_probability_data),
     .probability_last_o     (use_pass_probability_last),
-    .mode_valid_i           (mode_fifo_out_valid),
+    .mode_valid_i           (mode_spill_out_valid),
     .mode_ready_o           (use_pass_mode_ready),
-    .mode_prunes_i          (mode_fifo_out_data[1]),
-    .mode_renormalise_i     (mode_fifo_out_data[0]),
+    .mode_prunes_i          (mode_spill_out_data[1]),
+    .mode_renormalise_i     (mode_spill_out_data[0]),
     .threshold_valid_i      (value_ranking_threshold_valid),
     .threshold_ready_o      (use_pass_threshold_ready),
     .threshold_kth_i        (value_ranking_threshold_kth),

@@ -22,16 +22,20 @@ module spatten_spill_register_w8 (
 
   // ---- the spare place takes the word that arrives while the output stalls -----
   reg spare_full_q;
+  reg ready_q;
   reg full_q;
-  wire take = in_valid_i & !spare_full_q;
+  wire take = in_valid_i & ready_q;
   wire room = out_ready_i | !full_q;  // the output place is or becomes free
+  wire spare_stays = !room & (spare_full_q | take);
   reg [7:0] spare_q;
 
   always @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       spare_full_q <= 1'b0;
+      ready_q <= 1'b1;
     end else begin
-      spare_full_q <= !room & (spare_full_q | take);
+      spare_full_q <= spare_stays;
+      ready_q <= !spare_stays;
     end
   end
 
@@ -42,7 +46,7 @@ module spatten_spill_register_w8 (
   // ---- output place ------------------------------------------------------------
   wire offer = take | spare_full_q;
   reg [7:0] data_q;
-  assign in_ready_o = !spare_full_q;
+  assign in_ready_o = ready_q;
   assign out_valid_o = full_q;
   assign out_data_o = data_q;
 

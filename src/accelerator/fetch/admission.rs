@@ -183,7 +183,10 @@ impl Admission {
             let name = format!("{}_open", class.name());
             m.net(&name, none | batch.field("level").equals(level_q), "")
         };
-        (*level_q, batches.iter().map(open).collect())
+        let opens = batches.iter().map(open).collect();
+        // All channels' assemblies look at it, long after its first batch has left.
+        reg!(m, level_behind_q = level_q, reset = 0);
+        (*level_behind_q, opens)
     }
 
     /// Which class is served, one-hot.

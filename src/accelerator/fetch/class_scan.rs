@@ -44,8 +44,8 @@ pub struct ClassScan {
 
 impl ClassScan {
     /// Cycles from a job's transfer to the first that offers its first batch: the FIFO, the list, a register, the
-    /// batch's places.
-    pub const LATENCY: u64 = Fifo::LATENCY + TokenList::LATENCY + SpillRegister::LATENCY + 1;
+    /// batch's register.
+    pub const LATENCY: u64 = Fifo::LATENCY + TokenList::LATENCY + 2 * SpillRegister::LATENCY;
 
     fn slots(&self) -> Slots {
         Slots {
@@ -217,32 +217,24 @@ impl Block for ClassScan {
         let open = self.job_table(m, (&jobs, &word), *goes, leaves, (bases, formats));
 
         m.section("the batch");
-        reg!(m, valid_q: 1, reset = 0);
-        net!(m, room = batch.ready | !valid_q);
+        let room = m.wire("room", 1, "");
         net!(m, there = word.valid & jobs.valid & in_use & open.free);
-        goes.drive(there & room);
-        valid_q.next_when(room, there);
+        goes.drive(there & *room);
         word.ready.drive(*goes);
         jobs.ready.drive(*goes & last);
-        reg!(m, id_q = word.field("id"), when = *goes);
-        reg!(m, line_q = m.pack(&placed.lines), when = *goes);
-        reg!(m, slot_q = m.pack(&placed.slots), when = *goes);
-        reg!(m, live_q = placed.live, when = *goes);
-        reg!(m, rotation_q = jobs.field("rotation"), when = *goes);
-        reg!(m, level_q = job_level, when = *goes);
-        reg!(m, job_q = open.number, when = *goes);
-        batch.drive(
-            valid_q,
-            &[
-                ("id", *id_q),
-                ("line", *line_q),
-                ("slot", *slot_q),
-                ("live", *live_q),
-                ("rotation", *rotation_q),
-                ("job", *job_q),
-                ("level", *level_q),
-            ],
-        );
+        let fields = [
+            ("id", word.field("id")),
+            ("line", m.pack(&placed.lines)),
+            ("slot", m.pack(&placed.slots)),
+            ("live", placed.live),
+            ("rotation", jobs.field("rotation")),
+            ("job", open.number),
+            ("level", job_level),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value));
+        // Whether it is admitted is known late in the cycle.
+        let next = Stream::new(there, room, fields.to_vec());
+        batch.connect(self.register(m, "u_batch", next));
     }
 }
 
@@ -305,7 +297,7 @@ impl ClassScan {
         [lines, walks, jobs]
     }
 
-    /// A stream through a register: a memory read in front of what is made of the word would take too long.
+    /// A stream through a register, which parts what makes its words from what is made of them.
     fn register<'m>(&self, m: &'m Builder, name: &str, stream: Stream<'m>) -> Stream<'m> {
         let width = stream.width();
         m.through(name, &SpillRegister { width }, stream)

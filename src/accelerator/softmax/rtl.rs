@@ -7,6 +7,7 @@ use super::value_ranking::ValueRanking;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
+use crate::cells::spill_register::SpillRegister;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::Formats;
 use crate::{net, reg};
@@ -227,9 +228,14 @@ impl Softmax {
             ("prunes", prunes),
             ("renormalise", pruning.field("renormalise")),
         ];
-        // Rows between the passes, and the two at their inputs.
-        let modes = through("u_mode_fifo", self.rows_in_flight + 2, branch(1, &mode));
-        use_pass.feed("mode", modes);
+        // Rows between the passes, and the two at their inputs, which the spill register holds: from the FIFO's pointer to
+        // the ring of exponentials is more than a cycle's way.
+        let modes = through("u_mode_fifo", self.rows_in_flight, branch(1, &mode));
+        let width = modes.width();
+        use_pass.feed(
+            "mode",
+            m.through("u_mode_spill", &SpillRegister { width }, modes),
+        );
 
         m.section("thresholds; the other rows pass the ranking by");
         let all = branch(2, &[]);
