@@ -238,7 +238,7 @@ fn assembly_that_overwrites_or_forgets_vectors_is_caught() {
         ("(index_q + 2'd1)", "(index_q + 2'd2)", WRONG_VECTOR),
         (
             "if (moved_i) leave_q",
-            "if (moved_i & asks_q) leave_q",
+            "if (moved_i & full_q) leave_q",
             WRONG_VECTOR,
         ),
     ];
