@@ -31,6 +31,13 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   input  wire         moved_i           // it leaves
 );
 
+  // ---- the head dimension: it changes only long before its first vector comes --
+  reg level_q;
+
+  always @(posedge clk_i) begin
+    level_q <= level_i;
+  end
+
   // ---- a beat waits until its vector has a place -------------------------------
   wire moves;
   reg full_q;
@@ -94,7 +101,7 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   spatten_bitwidth_converter_d32_64_w12 u_converter (
     .beat_i     (beat_q),
     .format_i   (tag_q[2:0]),
-    .level_i    (level_i),
+    .level_i    (level_q),
     .index_i    (index_q),
     .elements_o (converter_elements),
     .write_o    (converter_write)
@@ -1275,7 +1282,7 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   wire [767:0] one_place = leave_q[0] ? odd_place : even_place;  // a vector of one place
   wire [767:0] one_rest_unused = one_place;  // not every shape has vectors that fill one place
   wire [383:0] chunk0 = one_place[383:0];
-  wire [383:0] chunk1 = level_i ? one_place[767:384] : one_place[383:0];
+  wire [383:0] chunk1 = level_q ? one_place[767:384] : one_place[383:0];
   assign data_o = {chunk1, chunk0};
 
   // ---- requests, in the order of completion ------------------------------------
@@ -1302,7 +1309,7 @@ module spatten_assembly_m64_d32_64_w12_t5_1 (
   assign waiting_out_ready = loads;
   wire [7:0] next_placed = waiting_out_valid ? waiting_out_data : {tag_q[10:9], tag_q[8:4], tag_q[3]};
   wire columns_part0 = !next_placed[0];
-  wire [1:0] columns = level_i ? {2{columns_part0}} : {next_placed[0], columns_part0};  // columns of the vector
+  wire [1:0] columns = level_q ? {2{columns_part0}} : {next_placed[0], columns_part0};  // columns of the vector
   wire request_in_ready;
   assign loads = request_in_ready;
   wire [9:0] request_out_data;

@@ -19,6 +19,7 @@ module spatten_channel_queue_n16_w12_4_d16 (
   input  wire [191:0] words_i,      // own part of lane k's word
   input  wire [3:0]   common_i,     // part of all lanes' words
   output wire [15:0]  taken_o,      // lane k's word enters
+  output wire         all_o,        // every lane that hits enters
   output wire         out_valid_o,  // a word is offered
   input  wire         out_ready_i,  // it is taken at the clock edge
   output wire [15:0]  out_data_o    // own part, common part, same order
@@ -136,6 +137,54 @@ module spatten_channel_queue_n16_w12_4_d16 (
   reg [4:0] held_q;  // words
   wire room = held_q < 5'd15;  // for two
   assign taken_o = (first | second) & {16{room}};
+  wire none = !(|hits_i);
+  wire one_of1_0 = hits_i[0] | hits_i[1];
+  wire two_of1_0 = 1'b0 | 1'b0 | (hits_i[0] & hits_i[1]);
+  wire three_of1_0 = 1'b0 | 1'b0 | (1'b0 & hits_i[1]) | (hits_i[0] & 1'b0);
+  wire one_of1_1 = hits_i[2] | hits_i[3];
+  wire two_of1_1 = 1'b0 | 1'b0 | (hits_i[2] & hits_i[3]);
+  wire three_of1_1 = 1'b0 | 1'b0 | (1'b0 & hits_i[3]) | (hits_i[2] & 1'b0);
+  wire one_of1_2 = hits_i[4] | hits_i[5];
+  wire two_of1_2 = 1'b0 | 1'b0 | (hits_i[4] & hits_i[5]);
+  wire three_of1_2 = 1'b0 | 1'b0 | (1'b0 & hits_i[5]) | (hits_i[4] & 1'b0);
+  wire one_of1_3 = hits_i[6] | hits_i[7];
+  wire two_of1_3 = 1'b0 | 1'b0 | (hits_i[6] & hits_i[7]);
+  wire three_of1_3 = 1'b0 | 1'b0 | (1'b0 & hits_i[7]) | (hits_i[6] & 1'b0);
+  wire one_of1_4 = hits_i[8] | hits_i[9];
+  wire two_of1_4 = 1'b0 | 1'b0 | (hits_i[8] & hits_i[9]);
+  wire three_of1_4 = 1'b0 | 1'b0 | (1'b0 & hits_i[9]) | (hits_i[8] & 1'b0);
+  wire one_of1_5 = hits_i[10] | hits_i[11];
+  wire two_of1_5 = 1'b0 | 1'b0 | (hits_i[10] & hits_i[11]);
+  wire three_of1_5 = 1'b0 | 1'b0 | (1'b0 & hits_i[11]) | (hits_i[10] & 1'b0);
+  wire one_of1_6 = hits_i[12] | hits_i[13];
+  wire two_of1_6 = 1'b0 | 1'b0 | (hits_i[12] & hits_i[13]);
+  wire three_of1_6 = 1'b0 | 1'b0 | (1'b0 & hits_i[13]) | (hits_i[12] & 1'b0);
+  wire one_of1_7 = hits_i[14] | hits_i[15];
+  wire two_of1_7 = 1'b0 | 1'b0 | (hits_i[14] & hits_i[15]);
+  wire three_of1_7 = 1'b0 | 1'b0 | (1'b0 & hits_i[15]) | (hits_i[14] & 1'b0);
+  wire one_of2_0 = one_of1_0 | one_of1_1;
+  wire two_of2_0 = two_of1_0 | two_of1_1 | (one_of1_0 & one_of1_1);
+  wire three_of2_0 = three_of1_0 | three_of1_1 | (two_of1_0 & one_of1_1) | (one_of1_0 & two_of1_1);
+  wire one_of2_1 = one_of1_2 | one_of1_3;
+  wire two_of2_1 = two_of1_2 | two_of1_3 | (one_of1_2 & one_of1_3);
+  wire three_of2_1 = three_of1_2 | three_of1_3 | (two_of1_2 & one_of1_3) | (one_of1_2 & two_of1_3);
+  wire one_of2_2 = one_of1_4 | one_of1_5;
+  wire two_of2_2 = two_of1_4 | two_of1_5 | (one_of1_4 & one_of1_5);
+  wire three_of2_2 = three_of1_4 | three_of1_5 | (two_of1_4 & one_of1_5) | (one_of1_4 & two_of1_5);
+  wire one_of2_3 = one_of1_6 | one_of1_7;
+  wire two_of2_3 = two_of1_6 | two_of1_7 | (one_of1_6 & one_of1_7);
+  wire three_of2_3 = three_of1_6 | three_of1_7 | (two_of1_6 & one_of1_7) | (one_of1_6 & two_of1_7);
+  wire one_of3_0 = one_of2_0 | one_of2_1;
+  wire two_of3_0 = two_of2_0 | two_of2_1 | (one_of2_0 & one_of2_1);
+  wire three_of3_0 = three_of2_0 | three_of2_1 | (two_of2_0 & one_of2_1) | (one_of2_0 & two_of2_1);
+  wire one_of3_1 = one_of2_2 | one_of2_3;
+  wire two_of3_1 = two_of2_2 | two_of2_3 | (one_of2_2 & one_of2_3);
+  wire three_of3_1 = three_of2_2 | three_of2_3 | (two_of2_2 & one_of2_3) | (one_of2_2 & two_of2_3);
+  wire one_of4_0 = one_of3_0 | one_of3_1;
+  wire two_of4_0 = two_of3_0 | two_of3_1 | (one_of3_0 & one_of3_1);
+  wire three_of4_0 = three_of3_0 | three_of3_1 | (two_of3_0 & one_of3_1) | (one_of3_0 & two_of3_1);
+  wire [1:0] counts_unused = {one_of4_0, two_of4_0};  // only three and more matter
+  assign all_o = none | (room & !three_of4_0);
 
   // ---- words enter and leave ---------------------------------------------------
   wire one = (|first) & room;

@@ -40,7 +40,7 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
   wire [15:0] live = batch_live_i & {16{batch_valid_i}};
   wire [15:0] waiting = live & ~gone_q;
   wire [15:0] taken;
-  wire ends = !(|(waiting & ~taken));
+  wire ends;  // every lane that waits goes
   assign batch_ready_o = ends;
   wire [191:0] words = {
                          {batch_line_i[79:75], batch_slot_i[15], batch_row_i[95:90]},
@@ -73,6 +73,7 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
 
   // ---- channel 0 ---------------------------------------------------------------
   wire [15:0] queue0_taken;
+  wire queue0_all;
   wire queue0_out_valid;
   wire [15:0] queue0_out_data;
   wire queue0_out_ready;
@@ -84,6 +85,7 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
   assign vector0_job_o = queue0_out_data[1:0];
   assign queue0_out_ready = vector0_ready_i;
   assign taken = queue0_taken;
+  assign ends = queue0_all;
 
   spatten_channel_queue_n16_w12_4_d16 u_queue0 (
     .clk_i       (clk_i),
@@ -92,6 +94,7 @@ module spatten_distributor_c1_n16_i6_t5_1_j2 (
     .words_i     (words),
     .common_i    (common),
     .taken_o     (queue0_taken),
+    .all_o       (queue0_all),
     .out_valid_o (queue0_out_valid),
     .out_ready_i (queue0_out_ready),
     .out_data_o  (queue0_out_data)
