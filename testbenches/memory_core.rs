@@ -313,8 +313,10 @@ impl Case {
     fn new(config: &Config, random: &mut ChaCha8Rng) -> Case {
         loop {
             let whole = random_layer(&AttentionCore::new(config), random);
+            // Each query is a token of its own.
+            let fits = whole.live_keys.len() <= config.limits.tokens;
             let case = Case::of(config, whole, random);
-            if !case.operands.live_keys.is_empty() {
+            if fits && !case.operands.live_keys.is_empty() {
                 return case;
             }
         }

@@ -169,7 +169,7 @@ fn a_hundred_thousand_fetched_vectors_are_exact_or_in_the_long_tier_a_million() 
 #[test]
 fn refining_every_row_never_blocks_the_smallest_buffers() {
     let mut sets = vec![vec!["limits.keys_per_row=20", "memory.channels=4"]];
-    let cases = if is_long() { CASES } else { CASES / 10 };
+    let cases = if is_long() { CASES / 4 } else { CASES / 10 };
     if is_long() {
         sets.extend([
             vec![
