@@ -323,35 +323,42 @@ module spatten_class_scan_m64_d32_64_l32_n16_i6_k32_b19_c1_j4 (
   wire job_ends = goes & word_out_data[0];
   reg [1:0] number_q;  // of the job that is scanned
   reg begins_q;  // the next batch is its first
+  reg [4:0] count_q;
   wire scans0 = goes & (number_q == 2'd0);
   reg [18:0] base0_q;
   reg [2:0] format0_q;
   wire gone0_count;
   reg gone0_q;
+  reg scans0_q;  // not yet counted
   reg [5:0] vectors0_q;
   wire scans1 = goes & (number_q == 2'd1);
   reg [18:0] base1_q;
   reg [2:0] format1_q;
   wire gone1_count;
   reg gone1_q;
+  reg scans1_q;  // not yet counted
   reg [5:0] vectors1_q;
   wire scans2 = goes & (number_q == 2'd2);
   reg [18:0] base2_q;
   reg [2:0] format2_q;
   wire gone2_count;
   reg gone2_q;
+  reg scans2_q;  // not yet counted
   reg [5:0] vectors2_q;
   wire scans3 = goes & (number_q == 2'd3);
   reg [18:0] base3_q;
   reg [2:0] format3_q;
   wire gone3_count;
   reg gone3_q;
+  reg scans3_q;  // not yet counted
   reg [5:0] vectors3_q;
   assign bases_o = {base3_q, base2_q, base1_q, base0_q};
   assign formats_o = {format3_q, format2_q, format1_q, format0_q};
   wire number_free = |{
-                       (number_q == 2'd3) & !(|vectors3_q), (number_q == 2'd2) & !(|vectors2_q),
-                       (number_q == 2'd1) & !(|vectors1_q), (number_q == 2'd0) & !(|vectors0_q)
+                       (number_q == 2'd3) & !((|vectors3_q) | scans3_q),
+                       (number_q == 2'd2) & !((|vectors2_q) | scans2_q),
+                       (number_q == 2'd1) & !((|vectors1_q) | scans1_q),
+                       (number_q == 2'd0) & !((|vectors0_q) | scans0_q)
                      };
 
   spatten_popcount_w1 u_gone0 (
@@ -379,28 +386,37 @@ module spatten_class_scan_m64_d32_64_l32_n16_i6_k32_b19_c1_j4 (
       number_q <= 2'd0;
       begins_q <= 1'b1;
       gone0_q <= 1'b0;
+      scans0_q <= 1'b0;
       vectors0_q <= 6'd0;
       gone1_q <= 1'b0;
+      scans1_q <= 1'b0;
       vectors1_q <= 6'd0;
       gone2_q <= 1'b0;
+      scans2_q <= 1'b0;
       vectors2_q <= 6'd0;
       gone3_q <= 1'b0;
+      scans3_q <= 1'b0;
       vectors3_q <= 6'd0;
     end else begin
       if (job_ends) number_q <= number_q + 2'd1;
       if (goes) begins_q <= word_out_data[0];
       gone0_q <= gone0_count;
-      vectors0_q <= (vectors0_q - {5'd0, gone0_q}) + ({1'b0, word_out_data[5:1]} & {6{scans0}});
+      scans0_q <= scans0;
+      vectors0_q <= (vectors0_q - {5'd0, gone0_q}) + ({1'b0, count_q} & {6{scans0_q}});
       gone1_q <= gone1_count;
-      vectors1_q <= (vectors1_q - {5'd0, gone1_q}) + ({1'b0, word_out_data[5:1]} & {6{scans1}});
+      scans1_q <= scans1;
+      vectors1_q <= (vectors1_q - {5'd0, gone1_q}) + ({1'b0, count_q} & {6{scans1_q}});
       gone2_q <= gone2_count;
-      vectors2_q <= (vectors2_q - {5'd0, gone2_q}) + ({1'b0, word_out_data[5:1]} & {6{scans2}});
+      scans2_q <= scans2;
+      vectors2_q <= (vectors2_q - {5'd0, gone2_q}) + ({1'b0, count_q} & {6{scans2_q}});
       gone3_q <= gone3_count;
-      vectors3_q <= (vectors3_q - {5'd0, gone3_q}) + ({1'b0, word_out_data[5:1]} & {6{scans3}});
+      scans3_q <= scans3;
+      vectors3_q <= (vectors3_q - {5'd0, gone3_q}) + ({1'b0, count_q} & {6{scans3_q}});
     end
   end
 
   always @(posedge clk_i) begin
+    if (goes) count_q <= word_out_data[5:1];
     if (scans0) begin
       base0_q <= job_out_data[23:5];
       format0_q <= job_out_data[2:0];

@@ -75,7 +75,11 @@ impl Block for ChannelQueue {
         taken.drive((first | second) & room.repeat(n));
         // By itself, not by the lanes taken: the end of the batch has a long way behind it.
         net!(m, none = !hits.any());
-        all.drive(none | (room & !self.has_three(m, hits)));
+        let fit = match self.has_three(m, hits) {
+            Some(three) => room & !three,
+            None => room,
+        };
+        all.drive(none | fit);
 
         m.section("words enter and leave");
         net!(m, one = first.any() & room);
@@ -120,28 +124,38 @@ impl Block for ChannelQueue {
 }
 
 impl ChannelQueue {
-    /// Whether more lanes hit than can enter: of halves, quarters and so on, are there one, two, three?
-    fn has_three<'m>(&self, m: &'m Builder, hits: Sig<'m>) -> Sig<'m> {
-        let none = m.lit(0, 1);
-        let mut parts: Vec<[Sig; 3]> = (0..self.lanes).map(|k| [hits.bit(k), none, none]).collect();
-        let mut level = 0;
+    /// Whether more lanes hit than can enter, where there are so many: of halves, quarters and so on, are there one, two,
+    /// three?
+    fn has_three<'m>(&self, m: &'m Builder, hits: Sig<'m>) -> Option<Sig<'m>> {
+        type Counts<'m> = [Option<Sig<'m>>; 3];
+        let both = |a: Option<Sig<'m>>, b: Option<Sig<'m>>| Some(a? & b?);
+        let any = |of: &[Option<Sig<'m>>]| of.iter().flatten().copied().reduce(|a, b| a | b);
+        let mut parts: Vec<Counts> = (0..self.lanes)
+            .map(|k| [Some(hits.bit(k)), None, None])
+            .collect();
+        let mut lanes = 1;
         while parts.len() > 1 {
-            level += 1;
-            let join = |(index, pair): (usize, &[[Sig<'m>; 3]])| {
+            lanes *= 2;
+            let is_last = parts.len() == 2;
+            let join = |(index, pair): (usize, &[Counts<'m>])| {
                 let [[a1, a2, a3], [b1, b2, b3]] = *pair else {
                     return pair[0];
                 };
-                let name = |count: &str| format!("{count}_of{level}_{index}");
-                let one = m.net(&name("one"), a1 | b1, "");
-                let two = m.net(&name("two"), a2 | b2 | (a1 & b1), "");
-                let three = m.net(&name("three"), a3 | b3 | (a2 & b1) | (a1 & b2), "");
-                [one, two, three]
+                let counts = [
+                    any(&[a1, b1]).filter(|_| !is_last),
+                    any(&[a2, b2, both(a1, b1)]).filter(|_| !is_last),
+                    any(&[a3, b3, both(a2, b1), both(a1, b2)]),
+                ];
+                let names = ["one", "two", "three"].into_iter().zip(counts);
+                let named = names.map(|(name, count)| {
+                    count.map(|count| m.net(&format!("{name}_of{lanes}_{index}"), count, ""))
+                });
+                let named: Vec<_> = named.collect();
+                [named[0], named[1], named[2]]
             };
             parts = parts.chunks(2).enumerate().map(join).collect();
         }
-        let [one, two, three] = parts[0];
-        m.unused("counts", m.cat(&[one, two]), "only three and more matter");
-        three
+        parts[0][2]
     }
 
     /// The first and the second set flag, each one-hot: of the lanes below one, are there any, are there two?

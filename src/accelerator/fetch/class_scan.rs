@@ -455,6 +455,7 @@ impl ClassScan {
         begins_q.next_when(goes, last);
         let (mut base_of, mut format_of, mut free_of) = (Vec::new(), Vec::new(), Vec::new());
         let bits = value_bits(self.list.keys_per_row.max(self.channels));
+        reg!(m, count_q = word.field("count"), when = goes);
         for j in 0..self.jobs {
             let is_it = match self.jobs {
                 1 => m.lit(1, 1),
@@ -475,11 +476,13 @@ impl ClassScan {
             let gone = u_gone.output("count");
             let gone_q = m.register(&format!("gone{j}_q"), gone.ty(), Some(0), "");
             gone_q.next(gone);
+            let scans_q = m.register(&format!("scans{j}_q"), 1, Some(0), "not yet counted");
+            scans_q.next(scans);
             let vectors = m.register(&format!("vectors{j}_q"), bits, Some(0), "");
-            let more = word.field("count").extend(bits) & scans.repeat(bits);
+            let more = count_q.extend(bits) & scans_q.repeat(bits);
             let rest = vectors.wrapping_sub(gone_q.extend(bits));
             vectors.next(rest.wrapping_add(more));
-            free_of.push(is_it & !vectors.any());
+            free_of.push(is_it & !(vectors.any() | *scans_q));
         }
         bases.drive(m.pack(&base_of));
         formats.drive(m.pack(&format_of));
