@@ -203,7 +203,7 @@ fn admission_that_mixes_dimensions_or_drops_queries_is_caught() {
 fn distributor_that_repeats_or_loses_ids_is_caught() {
     let faults: [Fault; 4] = [
         ("(gone_q | taken)", "(gone_q & taken)", ""),
-        ("&{queue1_all, queue0_all}", "queue0_all", ""),
+        ("&{queue1_all, queue0_all}", "|{queue1_all, queue0_all}", ""),
         // Into both queues; to another line.
         (
             "!batch_channel_i[3], ",
