@@ -175,14 +175,9 @@ impl Fault {
     /// Those that can be seeded into the memories of this configuration.
     fn possible(fetch: &Fetch) -> Vec<Fault> {
         let reads = fetch_faults::possible(fetch);
-        let is_silence = |fault: &ReadFault| *fault == ReadFault::Silence;
-        let waits = reads.iter().any(is_silence);
-        let writes = WriteFault::ALL.into_iter().filter(|fault| match fault {
-            // Writes have id 0, and reads at least one other.
-            WriteFault::UnknownId => true,
-            WriteFault::Silence => waits,
-            _ => true,
-        });
+        let waits = reads.contains(&ReadFault::Silence);
+        let writes = WriteFault::ALL.into_iter();
+        let writes = writes.filter(|fault| waits || *fault != WriteFault::Silence);
         let reads = reads.into_iter().map(Fault::Read);
         reads.chain(writes.map(Fault::Write)).collect()
     }
@@ -199,6 +194,7 @@ impl Fault {
             Fault::Write(fault) => {
                 let write = memory.writes_taken() + number;
                 let fault = match fault {
+                    // Writes have id 0, and reads at least one other.
                     WriteFault::UnknownId => SlaveFault::StrayAnswer { id: 1 },
                     WriteFault::SlaveError => respond(Response::SlaveError),
                     WriteFault::DecodeError => respond(Response::DecodeError),

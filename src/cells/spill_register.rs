@@ -1,6 +1,6 @@
 //! Spill register: cuts every combinational path of a stream, both ways, at one transfer per cycle.
 
-use crate::hdl::{About, Block, Builder, Field};
+use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::{net, reg};
 
 /// Two places of storage between two streams.
@@ -16,6 +16,13 @@ pub struct SpillRegister {
 impl SpillRegister {
     /// Cycles from a transfer in to the first cycle the word can leave.
     pub const LATENCY: u64 = 1;
+}
+
+/// The stream behind a spill register of its width, the instance `name`.
+#[track_caller]
+pub(crate) fn registered<'m>(m: &'m Builder, name: &str, stream: Stream<'m>) -> Stream<'m> {
+    let width = stream.width();
+    m.through(name, &SpillRegister { width }, stream)
 }
 
 impl Block for SpillRegister {

@@ -196,16 +196,7 @@ impl LayerWords<'_> {
         if self.dense || streams.key.is_empty() {
             return;
         }
-        let lanes = self.core.fetch().scan_lanes();
-        let words = self.layer.tokens.chunks(lanes);
-        let count = words.len();
-        let list = words.enumerate().map(|(index, ids)| {
-            let mut word: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
-            word.resize(lanes, 0);
-            word.push(i64::from(index + 1 == count));
-            word
-        });
-        streams.list = list.collect();
+        streams.list = self.core.fetch().list_words(self.layer.tokens);
         for (words, fields) in [
             (&mut streams.key, &self.key_fields),
             (&mut streams.value, &self.value_fields),

@@ -4,12 +4,13 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::workload::{Memory, usual_head_dim};
 use super::{Benchmark, Inputs, Row};
 use crate::accelerator::axi::BEAT_BYTES;
 use crate::accelerator::fetch::{Class, Fetch, Placement, VectorFormat};
 use crate::config::Config;
 use crate::cosim::Design;
-use crate::cosim::memory::{Hbm2Timing, MemoryTiming, SparseMemory};
+use crate::cosim::memory::{MemoryTiming, SparseMemory};
 use crate::engine::EngineError;
 use crate::hdl::elaborate;
 use crate::testbenches::Options;
@@ -19,16 +20,12 @@ use crate::workload::memory_image::key_format;
 
 /// Heads of a layer, which share their survivors.
 const HEADS: usize = 12;
-/// Head dimension, or the nearest that the configuration has.
-const HEAD_DIM: usize = 64;
 /// Tokens of the sequences.
 const TOKENS: usize = 1024;
 /// Cycles that a run's bytes would take at the channels' peak: five refreshes.
 const PEAK_CYCLES: usize = 20_000;
 /// Bytes between the planes of K and V and of layers: they lie in different banks.
 const APART: usize = 1 << 18;
-/// Cycles of the memory with fixed latency.
-const LATENCY: u64 = 80;
 const SEED: u64 = 1;
 
 /// Bits of a vector's element.
@@ -97,7 +94,7 @@ impl Kind {
     }
 
     /// What the project set itself for the published size and 8 bits, as a share of the peak.
-    fn target(self, hbm2: bool) -> Option<f64> {
+    fn target(self, memory: Memory) -> Option<f64> {
         let targets = match self {
             Kind::Dense => [0.98, 0.915],
             Kind::Random(50) => [0.95, 0.89],
@@ -106,7 +103,7 @@ impl Kind {
             Kind::Every16th => [0.97, 0.90],
             _ => return None,
         };
-        Some(targets[usize::from(hbm2)])
+        Some(targets[memory as usize])
     }
 }
 
@@ -114,20 +111,12 @@ impl Kind {
 struct Case {
     bits: usize,
     kind: Kind,
-    hbm2: bool,
+    memory: Memory,
 }
 
 impl Case {
-    fn timing(&self) -> MemoryTiming {
-        match self.hbm2 {
-            true => MemoryTiming::Hbm2(Hbm2Timing::default()),
-            false => MemoryTiming::Fixed(LATENCY),
-        }
-    }
-
     fn name(&self) -> String {
-        let memory = if self.hbm2 { "hbm2" } else { "fixed80" };
-        format!("{}b {} {memory}", self.bits, self.kind.name())
+        format!("{}b {} {}", self.bits, self.kind.name(), self.memory.name())
     }
 }
 
@@ -141,11 +130,7 @@ struct Layers<'a> {
 
 impl Layers<'_> {
     fn new<'a>(config: &Config, fetch: &'a Fetch) -> Layers<'a> {
-        let dims = &config.array.head_dims;
-        let dim = match dims.contains(&HEAD_DIM) {
-            true => HEAD_DIM,
-            false => config.max_head_dim(),
-        };
+        let dim = usual_head_dim(config);
         Layers {
             fetch,
             placement: Placement::new(fetch.channels),
@@ -280,11 +265,11 @@ fn fetch(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
         .into_iter()
         .filter(|&bits| bits <= config.arithmetic.key_bits.min(config.arithmetic.value_bits))
     {
-        for hbm2 in [false, true] {
+        for memory in Memory::ALL {
             for kind in KINDS {
-                let case = Case { bits, kind, hbm2 };
+                let case = Case { bits, kind, memory };
                 let jobs = layers.jobs(&case);
-                let [_, cycles] = run(&mut ports, &case.timing(), &jobs)?;
+                let [_, cycles] = run(&mut ports, &case.memory.timing(), &jobs)?;
                 let bytes = (jobs.beats(&fetch) * BEAT_BYTES) as f64;
                 let bound = layers.bound(&jobs);
                 let row = Row::of(
@@ -294,7 +279,7 @@ fn fetch(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
                     "bytes/cycle",
                 )
                 .bound(bound);
-                let target = kind.target(hbm2).filter(|_| is_published && bits == 8);
+                let target = kind.target(memory).filter(|_| is_published && bits == 8);
                 rows.push(match target {
                     Some(target) => row.target(target * bound),
                     None => row,
@@ -310,18 +295,18 @@ fn fetch(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
 fn cold(layers: &Layers<'_>, ports: &mut Ports<'_>) -> Result<Vec<Row>, EngineError> {
     let mut rows = Vec::new();
     for kind in [Kind::Dense, Kind::Count(20), Kind::Count(300)] {
-        for hbm2 in [false, true] {
+        for memory in Memory::ALL {
             let case = Case {
                 bits: 8,
                 kind,
-                hbm2,
+                memory,
             };
             let mut jobs = Jobs::default();
             let ids = kind.survivors(layers.tokens, &mut ChaCha8Rng::seed_from_u64(SEED));
             layers.layer(&case, 0, &ids, &mut jobs);
             jobs.jobs[Class::Key as usize].truncate(1);
             jobs.jobs[Class::Value as usize].clear();
-            let [first, last] = run(ports, &case.timing(), &jobs)?;
+            let [first, last] = run(ports, &case.memory.timing(), &jobs)?;
             let row = |what: &str, cycles: u64| {
                 let case = format!("{} cold, {what} line", case.name());
                 Row::of(FETCH.name, case, cycles as f64, "cycles")

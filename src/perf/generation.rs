@@ -1,14 +1,12 @@
 //! How fast generation reads K and V: steps of one query each, in the simulated memory core with HBM2 behind its channels.
 
+use super::workload::{Memory, dense_layers, usual_head_dim};
 use super::{Benchmark, Inputs, Row};
 use crate::accelerator::axi::BEAT_BYTES;
 use crate::cosim::Verilator;
-use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
-use crate::engine::streams::CoreJob;
 use crate::numerics::Formats;
-use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::synthetic::SyntheticAttention;
 
 /// Tokens of the sequence, where the configuration takes them.
@@ -16,14 +14,10 @@ const KEYS: usize = 1000;
 /// Layers and heads of GPT-2 small.
 const LAYERS: usize = 12;
 const HEADS: usize = 12;
-/// Head dimension, or the greatest that the configuration has.
-const HEAD_DIM: usize = 64;
 /// Bits of K and V as stored.
 const BITS: usize = 8;
 /// What the published size should reach of the channels' peak (`docs/decisions.md`, section 6).
 const TARGET: f64 = 0.91;
-/// Cycles of the memory with fixed latency.
-const LATENCY: u64 = 80;
 const SEED: u64 = 1;
 
 pub(super) const GENERATION: Benchmark = Benchmark {
@@ -42,12 +36,9 @@ fn generation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
         ..own
     };
     let heads = HEADS.min(config.limits.heads);
-    let head_dim = match config.array.head_dims.contains(&HEAD_DIM) {
-        true => HEAD_DIM,
-        false => config.max_head_dim(),
-    };
+    let head_dim = usual_head_dim(config);
     let keys = KEYS.min(config.limits.keys_per_row);
-    let tensors = SyntheticAttention {
+    let model = SyntheticAttention {
         layers: LAYERS,
         heads,
         kv_heads: heads,
@@ -57,33 +48,23 @@ fn generation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
         causal: true,
         rows: None,
         seed: SEED,
-    }
-    .tensors();
-    let job = |layer| {
-        let operands = QuantizedLayer::new(&tensors, layer, &formats, true).operands;
-        let job = CoreJob {
-            zero: layer == 0,
-            ..CoreJob::dense(&operands)
-        };
-        (operands, job)
     };
-    let jobs: Vec<_> = (0..LAYERS).map(job).collect();
-    let memories = [
-        ("fixed80", MemoryTiming::Fixed(LATENCY)),
-        ("hbm2", MemoryTiming::Hbm2(Hbm2Timing::default())),
-    ];
+    let jobs = dense_layers(&model, &formats);
     let mut rows = Vec::new();
-    for (memory, timing) in memories {
-        let mut engine = RtlEngine::new(config, &Verilator::default(), &timing, SEED)?;
+    for memory in Memory::ALL {
+        let mut engine = RtlEngine::new(config, &Verilator::default(), &memory.timing(), SEED)?;
         let (cycles, results) = engine.attend_jobs(&jobs, &formats)?;
         let read = results.first().map_or(0, |result| result.moved.read);
         let peak = (config.memory.channels * BEAT_BYTES) as f64;
-        let case = format!("keys={keys} d={head_dim} heads={heads} {BITS}b {memory}");
+        let case = format!(
+            "keys={keys} d={head_dim} heads={heads} {BITS}b {}",
+            memory.name()
+        );
         let value = read as f64 / cycles as f64;
         let row = Row::of(GENERATION.name, case, value, "bytes/cycle").bound(peak);
         // The target is that of the published size.
         rows.push(match (config.name.as_str(), memory) {
-            ("spatten", "hbm2") => row.target(TARGET * peak),
+            ("spatten", Memory::Hbm2) => row.target(TARGET * peak),
             _ => row,
         });
     }

@@ -11,6 +11,7 @@ mod refinement;
 mod top_k;
 pub mod traffic;
 mod utilisation;
+mod workload;
 
 use crate::config::Config;
 use crate::engine::EngineError;

@@ -4,9 +4,9 @@
 use std::fs;
 use std::time::Instant;
 
+use super::workload::{Memory, dense_layers};
 use super::{Benchmark, Inputs, Row};
 use crate::config::Config;
-use crate::cosim::memory::{Hbm2Timing, MemoryTiming};
 use crate::cosim::{CosimError, Verilator};
 use crate::engine::EngineError;
 use crate::engine::rtl::RtlEngine;
@@ -14,7 +14,6 @@ use crate::engine::streams::CoreJob;
 use crate::golden::cascade::Live;
 use crate::golden::layer::LayerOperands;
 use crate::golden::row::ValuePruning;
-use crate::workload::quantizer::QuantizedLayer;
 use crate::workload::synthetic::SyntheticAttention;
 
 /// Rows as long as these, where the configuration takes them, with all values and with two in five; queries are as many as
@@ -56,7 +55,7 @@ pub(super) const SIMULATE: Benchmark = Benchmark {
 fn utilisation(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     let config = inputs.config;
     let most = config.limits.keys_per_row;
-    let mut engine = RtlEngine::new(config, &Verilator::default(), &hbm2(), SEED)?;
+    let mut engine = RtlEngine::new(config, &Verilator::default(), &Memory::Hbm2.timing(), SEED)?;
     let mut rows = Vec::new();
     for &head_dim in &config.array.head_dims {
         for keys in KEYS.into_iter().filter(|&keys| keys <= most) {
@@ -155,11 +154,6 @@ fn simulate(inputs: &Inputs<'_>) -> Result<Vec<Row>, EngineError> {
     ])
 }
 
-/// The memory behind the channels.
-fn hbm2() -> MemoryTiming {
-    MemoryTiming::Hbm2(Hbm2Timing::default())
-}
-
 /// Builds the simulation anew, whatever the cache holds.
 fn build(config: &Config) -> Result<RtlEngine, EngineError> {
     let mut verilator = Verilator::default();
@@ -170,7 +164,7 @@ fn build(config: &Config) -> Result<RtlEngine, EngineError> {
     fs::create_dir_all(&verilator.cache).map_err(fault)?;
     let cache = tempfile::tempdir_in(&verilator.cache).map_err(fault)?;
     verilator.cache = cache.path().to_path_buf();
-    RtlEngine::new(config, &verilator, &hbm2(), SEED)
+    RtlEngine::new(config, &verilator, &Memory::Hbm2.timing(), SEED)
 }
 
 /// Layers back to back, whose importance adds up; heads have K and V of their own and as many queries as keys.
@@ -194,17 +188,8 @@ impl Run {
             rows: None,
             seed: SEED,
         };
-        let tensors = model.tensors();
-        let job = |layer| {
-            let operands = QuantizedLayer::new(&tensors, layer, &config.formats(), true).operands;
-            let job = CoreJob {
-                zero: layer == 0,
-                ..CoreJob::dense(&operands)
-            };
-            (operands, job)
-        };
         Run {
-            jobs: (0..layers).map(job).collect(),
+            jobs: dense_layers(&model, &config.formats()),
             head_dim,
         }
     }

@@ -198,17 +198,8 @@ impl<'a> Ports<'a> {
 
     /// Queues a round's words.
     pub fn send(&mut self, jobs: &Jobs) {
-        let lanes = self.fetch.scan_lanes();
         for list in &jobs.lists {
-            let words = list.chunks(lanes);
-            let count = words.len();
-            let words = words.enumerate().map(|(index, ids)| {
-                let mut word: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
-                word.resize(lanes, 0);
-                word.push(i64::from(index + 1 == count));
-                word
-            });
-            self.bench.send(self.list, words);
+            self.bench.send(self.list, self.fetch.list_words(list));
         }
         for (class, job, row) in &self.jobs {
             let jobs = &jobs.jobs[*class as usize];

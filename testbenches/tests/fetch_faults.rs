@@ -5,7 +5,7 @@ use spatten::accelerator::fetch::{Fetch, ReadMaster};
 use spatten::accelerator::shape::ArrayShape;
 use spatten::testbenches::{fetch, read_master};
 
-use super::seeded::{caught, faulty, options};
+use super::seeded::{self, Fault, caught, faulty, options};
 
 #[test]
 fn faults_of_the_read_master_are_found() {
@@ -115,9 +115,6 @@ fn three_per_line() -> Fetch {
     }
 }
 
-/// A change of one module, and a word of the message that tells it.
-type Fault = (&'static str, &'static str, &'static str);
-
 /// Something is awaited in vain.
 const STUCK: &str = "not done after";
 /// A memory is read too often, or not often enough.
@@ -134,11 +131,12 @@ fn all_caught(block: &Fetch, module: &str, faults: &[Fault]) {
         Some(_) => faults.len(),
         None => FEW,
     };
-    for (from, to, word) in faults.iter().take(few) {
-        println!("{module}: {from} -> {to}");
-        let design = faulty(block, &format!("spatten_{module}"), from, to);
-        caught(fetch::check(block, &design, &options()), &[word]);
-    }
+    seeded::all_caught(
+        block,
+        module,
+        &faults[..few.min(faults.len())],
+        fetch::check,
+    );
 }
 
 #[test]

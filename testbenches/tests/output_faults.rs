@@ -7,7 +7,7 @@ use spatten::accelerator::shape::ArrayShape;
 use spatten::config::Config;
 use spatten::testbenches::{dispatch, output_writer};
 
-use super::seeded::{caught, faulty, options};
+use super::seeded::{Fault, all_caught};
 
 /// A small writer of both head dimensions over two channels.
 fn writer() -> OutputWriter {
@@ -32,17 +32,9 @@ fn writer() -> OutputWriter {
     }
 }
 
-/// A change of one module, and a word of the message that tells it.
-type Fault = (&'static str, &'static str, &'static str);
-
 /// The testbench of the writer finds every fault of `module`.
 fn caught_by_the_writer(module: &str, faults: &[Fault]) {
-    let block = writer();
-    for (from, to, word) in faults {
-        println!("{module}: {from} -> {to}");
-        let design = faulty(&block, &format!("spatten_{module}"), from, to);
-        caught(output_writer::check(&block, &design, &options()), &[word]);
-    }
+    all_caught(&writer(), module, faults, output_writer::check);
 }
 
 #[test]
@@ -130,7 +122,7 @@ fn output_writer_that_mixes_rows_is_caught() {
 #[test]
 fn dispatch_that_mixes_rows_or_asks_for_other_lsbs_is_caught() {
     let block = Dispatch::new(&Config::load("tiny", &[]).unwrap());
-    for (from, to, word) in [
+    let faults = [
         ("(refetch_valid_i | !", "(refetch_valid_i | ", "lsb_job"),
         (
             "lsb_job_skip_o = !refined",
@@ -157,9 +149,6 @@ fn dispatch_that_mixes_rows_or_asks_for_other_lsbs_is_caught() {
             "query_ready_i & (query_line_valid_i | level_fifo_out_data)",
             "stream `query`",
         ),
-    ] {
-        println!("{from} -> {to}");
-        let design = faulty(&block, "spatten_tiny_dispatch", from, to);
-        caught(dispatch::check(&block, &design, &options()), &[word]);
-    }
+    ];
+    all_caught(&block, "tiny_dispatch", &faults, dispatch::check);
 }

@@ -32,6 +32,23 @@ pub fn caught(outcome: Result<Report, BenchError>, words: &[&str]) {
     }
 }
 
+/// A change of one module, and a word of the message that tells it.
+pub type Fault = (&'static str, &'static str, &'static str);
+
+/// The testbench `check` of `block` finds each of the faults of `module`.
+pub fn all_caught<B: Block>(
+    block: &B,
+    module: &str,
+    faults: &[Fault],
+    check: impl Fn(&B, &Design, &Options) -> Result<Report, BenchError>,
+) {
+    for (from, to, word) in faults {
+        println!("{module}: {from} -> {to}");
+        let design = faulty(block, &format!("spatten_{module}"), from, to);
+        caught(check(block, &design, &options()), &[word]);
+    }
+}
+
 /// As many words as the testbenches compare of a sound design.
 pub fn options() -> Options {
     Options {

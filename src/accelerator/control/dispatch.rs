@@ -3,7 +3,7 @@
 use crate::accelerator::attention_pipeline::AttentionPipeline;
 use crate::accelerator::fetch::{Class, FORMAT_BITS, Fetch};
 use crate::cells::fork::{Fork, StreamFork};
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Stream, StreamOut};
 use crate::net;
@@ -202,10 +202,7 @@ impl Dispatch {
         ];
         let later = keys.branch_as("lsb", JOBS_AHEAD, &fields);
         // The FIFO's memory would be read in front of the fork.
-        let register = SpillRegister {
-            width: later.width(),
-        };
-        let later = m.through("u_lsb_register", &register, later);
+        let later = registered(m, "u_lsb_register", later);
 
         m.section("a job goes on when it is known whether its row needs the LSBs");
         let progressive = later.field("progressive");

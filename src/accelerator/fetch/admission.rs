@@ -6,7 +6,7 @@ use super::distributor::Distributor;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::one_hot::chosen;
 use crate::cells::popcount::Popcount;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::{SpillRegister, registered};
 use crate::hdl::{About, Block, Builder, Sig, Stream};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -128,10 +128,7 @@ impl Block for Admission {
         fields.extend(same.map(|name| (name.to_owned(), batch.field(name))));
         let batch = batch.with_fields(fields);
         // Every bit goes to all channels' queues: from a register, not from a FIFO's memory.
-        let register = SpillRegister {
-            width: batch.width(),
-        };
-        out.connect(m.through("u_batch", &register, batch));
+        out.connect(registered(m, "u_batch", batch));
     }
 }
 

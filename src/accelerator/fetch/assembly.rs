@@ -7,7 +7,7 @@ use crate::accelerator::axi::BEAT_BITS;
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::counter::{count, ring_pointer};
 use crate::cells::fifo::Fifo;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -213,10 +213,7 @@ impl Block for Assembly {
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
         let next = Stream::new(valid, loads, fields.to_vec());
         // A grant is known late in the cycle.
-        let register = SpillRegister {
-            width: next.width(),
-        };
-        request.connect(m.through("u_request", &register, next));
+        request.connect(registered(m, "u_request", next));
     }
 }
 

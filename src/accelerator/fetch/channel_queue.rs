@@ -141,17 +141,18 @@ impl ChannelQueue {
                 let [[a1, a2, a3], [b1, b2, b3]] = *pair else {
                     return pair[0];
                 };
-                let counts = [
-                    any(&[a1, b1]).filter(|_| !is_last),
-                    any(&[a2, b2, both(a1, b1)]).filter(|_| !is_last),
-                    any(&[a3, b3, both(a2, b1), both(a1, b2)]),
-                ];
-                let names = ["one", "two", "three"].into_iter().zip(counts);
-                let named = names.map(|(name, count)| {
-                    count.map(|count| m.net(&format!("{name}_of{lanes}_{index}"), count, ""))
-                });
-                let named: Vec<_> = named.collect();
-                [named[0], named[1], named[2]]
+                let count = |name: &str, of: &[Option<Sig<'m>>]| {
+                    any(of).map(|count| m.net(&format!("{name}_of{lanes}_{index}"), count, ""))
+                };
+                let below = |name: &str, of: &[Option<Sig<'m>>]| match is_last {
+                    true => None,
+                    false => count(name, of),
+                };
+                [
+                    below("one", &[a1, b1]),
+                    below("two", &[a2, b2, both(a1, b1)]),
+                    count("three", &[a3, b3, both(a2, b1), both(a1, b2)]),
+                ]
             };
             parts = parts.chunks(2).enumerate().map(join).collect();
         }

@@ -8,7 +8,7 @@ use crate::cells::counter::ring_pointer;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::popcount::Popcount;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::{SpillRegister, registered};
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream, StreamOut, Wire};
 use crate::numerics::{index_bits, value_bits};
 use crate::{net, reg};
@@ -204,7 +204,7 @@ impl Block for ClassScan {
         m.section("the ids");
         let u_list = m.instance("u_list", &self.list);
         u_list.feed("list", list).feed("walk", walks);
-        let word = self.register(m, "u_word", u_list.stream("word"));
+        let word = registered(m, "u_word", u_list.stream("word"));
 
         let taken = self.take_lines(m, lines, allocate);
 
@@ -234,7 +234,7 @@ impl Block for ClassScan {
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
         // Whether it is admitted is known late in the cycle.
         let next = Stream::new(there, room, fields.to_vec());
-        batch.connect(self.register(m, "u_batch", next));
+        batch.connect(registered(m, "u_batch", next));
     }
 }
 
@@ -279,10 +279,10 @@ impl ClassScan {
         };
         let (fifo, lines) = share(0, "lines", &["level", "keys"], true);
         let lines = m.through("u_lines", &fifo, lines);
-        let lines = self.register(m, "u_line", lines);
+        let lines = registered(m, "u_line", lines);
         let (fifo, jobs) = share(2, "jobs", &["base", "rotation", "level", "format"], true);
         let jobs = m.through("u_jobs", &fifo, jobs);
-        let jobs = self.register(m, "u_job", jobs);
+        let jobs = registered(m, "u_job", jobs);
 
         let (_, walks) = share(1, "walks", &["keys", "dense", "list_last"], false);
         let keys = job.field("keys");
@@ -295,12 +295,6 @@ impl ClassScan {
         let fifo = Fifo::new(walks.width(), JOBS_AHEAD);
         let walks = m.through("u_walks", &fifo, walks);
         [lines, walks, jobs]
-    }
-
-    /// A stream through a register, which parts what makes its words from what is made of them.
-    fn register<'m>(&self, m: &'m Builder, name: &str, stream: Stream<'m>) -> Stream<'m> {
-        let width = stream.width();
-        m.through(name, &SpillRegister { width }, stream)
     }
 
     /// Takes the lines of jobs into use, one per cycle; tells of each.

@@ -2,7 +2,7 @@
 
 use super::Class;
 use crate::cells::one_hot::{chosen, lowest};
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::{net, reg};
 
@@ -104,10 +104,7 @@ impl Block for FillPort {
         ];
         let fields = fields.map(|(name, value)| (name.to_owned(), value));
         let chunk = Stream::new(has_granted, room, fields.to_vec());
-        let register = SpillRegister {
-            width: chunk.width(),
-        };
-        fill.connect(m.through("u_fill", &register, chunk));
+        fill.connect(registered(m, "u_fill", chunk));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::accelerator::axi::{self, BEAT_BITS, BEAT_BYTES, PAGE_BEATS};
 use crate::cells::fifo::Fifo;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::cells::sram::Sram;
 use crate::hdl::{About, Block, Builder, Field, Sig, Stream};
 use crate::numerics::{index_bits, log2_exact, value_bits};
@@ -244,15 +244,11 @@ impl Block for ReadMaster {
                 ("length".into(), length),
             ],
         );
-        let register = SpillRegister {
-            width: addresses.width(),
-        };
-        let addresses = m.through("u_address", &register, addresses);
+        let addresses = registered(m, "u_address", addresses);
         axi::drive_address(m, &ar, addresses.field("id"), addresses);
 
         m.section("data: is its read under way, and is no other inside its burst?");
-        let register = SpillRegister { width: r.width() };
-        let data = m.through("u_data", &register, r);
+        let data = registered(m, "u_data", r);
         let checked_room = m.wire("checked_room", 1, "");
         let probing = m.wire(
             "probing",

@@ -272,6 +272,19 @@ impl Fetch {
         self.scan(Class::Key).list.list_fields()
     }
 
+    /// Words of the `list` channel for one list, the last one filled up with id 0.
+    pub fn list_words(&self, ids: &[usize]) -> Vec<Vec<i64>> {
+        let lanes = self.scan_lanes();
+        let count = ids.len().div_ceil(lanes);
+        let words = ids.chunks(lanes).enumerate().map(|(index, ids)| {
+            let mut word: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
+            word.resize(lanes, 0);
+            word.push(i64::from(index + 1 == count));
+            word
+        });
+        words.collect()
+    }
+
     /// Fields of the channels `key`, `lsb` and `value`.
     pub fn job_fields(&self, class: Class) -> Vec<Field> {
         self.scan(class).job_fields()

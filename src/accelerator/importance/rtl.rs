@@ -7,7 +7,7 @@ use crate::accelerator::top_k::{QuickSelect, TopK};
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
 use crate::cells::line_compactor::LineCompactor;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::{HEAD_SCORE_BITS, PROBABILITY_BITS, TOKEN_SCORE_BITS, value_bits};
 use crate::{net, reg};
@@ -316,8 +316,7 @@ impl Block for Importance {
         net!(m, selection_end = line_valid & *engine_ready & line_last);
         // From the order of the heads' lines to the engine's row register is more than a cycle's way.
         let line = Stream::new(line_valid, engine_ready, fields.into());
-        let width = line.width();
-        let line = m.through("u_line_spill", &SpillRegister { width }, line);
+        let line = registered(m, "u_line_spill", line);
         u_top_k.feed("in", line);
         let takes = *engine_ready & *asked_q;
         token_line.ready.drive(takes & !*heads_turn_q);
@@ -449,8 +448,7 @@ impl Importance {
         u_compactor.feed("in", out.with_fields(fields.into()));
         // Whether their scores take them must not reach back into the filter in the same cycle.
         let full = u_compactor.stream("out");
-        let width = full.width();
-        m.through("u_spill", &SpillRegister { width }, full)
+        registered(m, "u_spill", full)
     }
 
     /// Tokens that do not stay go home with their scores; heads that do not are forgotten.

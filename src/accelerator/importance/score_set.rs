@@ -3,7 +3,7 @@
 use super::home_side::{HomeSide, Loaded};
 use crate::cells::delay::delay;
 use crate::cells::line_compactor::LineCompactor;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::cells::sram::Sram;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::{RESCALE_BITS, index_bits, value_bits};
@@ -544,10 +544,7 @@ impl ScoreSet {
             ("last".to_owned(), *last_q),
         ];
         let fetched = Stream::new(*fetched_q, spill_ready, fields);
-        let spill = SpillRegister {
-            width: fetched.width(),
-        };
-        let spilled = m.through("u_spill", &spill, fetched);
+        let spilled = registered(m, "u_spill", fetched);
         let live = spilled.field("live");
         let words = m.net("spilled_scores", spilled.field("data"), "");
         let words: Vec<_> = words

@@ -3,7 +3,7 @@
 use crate::accelerator::axi::{self, BEAT_BITS, BEAT_BYTES};
 use crate::cells::credits::Credits;
 use crate::cells::fifo::Fifo;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::{log2_exact, value_bits};
 use crate::{net, reg};
@@ -177,10 +177,7 @@ impl Block for WriteMaster {
         axi::forbid_crossing(m, request.valid, (address, length), message);
         let fields = vec![("address".into(), address), ("length".into(), length)];
         let addresses = Stream::new(issue, address_room, fields);
-        let register = SpillRegister {
-            width: addresses.width(),
-        };
-        let addresses = m.through("u_address", &register, addresses);
+        let addresses = registered(m, "u_address", addresses);
         let address_valid = addresses.valid;
         axi::drive_address(m, &aw, m.lit(0, self.id_bits), addresses);
 

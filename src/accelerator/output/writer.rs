@@ -6,7 +6,7 @@ use crate::accelerator::fetch::{Fetch, VectorFormat, channel_of};
 use crate::accelerator::shape::ArrayShape;
 use crate::cells::fifo::Fifo;
 use crate::cells::popcount::Popcount;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::config::Config;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream, Ty};
 use crate::numerics::{index_bits, log2_exact, value_bits};
@@ -183,8 +183,7 @@ impl OutputWriter {
     /// The channel and the address of each row, one cycle after it came.
     fn place<'m>(&self, m: &'m Builder, row: Stream<'m>) -> Stream<'m> {
         m.section("where the row goes");
-        let register = SpillRegister { width: row.width() };
-        let row = m.through("u_row", &register, row);
+        let row = registered(m, "u_row", row);
         let fetch = &self.fetch;
         let (id, level, base) = (row.field("id"), row.field("level"), row.field("base"));
         let channel = channel_of(m, "row", fetch.channels, id, row.field("rotation"));
@@ -255,10 +254,7 @@ impl OutputWriter {
         let fields = vec![("data".into(), data), ("last".into(), word.field("last"))];
         let entry = Stream::new(word.valid & complete, place, fields);
         word.ready.drive(*place | !complete);
-        let register = SpillRegister {
-            width: entry.width(),
-        };
-        m.through("u_entry", &register, entry)
+        registered(m, "u_entry", entry)
     }
 
     /// A FIFO and a master per port.

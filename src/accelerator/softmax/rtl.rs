@@ -7,7 +7,7 @@ use super::value_ranking::ValueRanking;
 use crate::cells::banked_fifo::BankedFifo;
 use crate::cells::fifo::Fifo;
 use crate::cells::fork::Fork;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::hdl::{About, Block, Builder, Field, Instance, Sig, Stream};
 use crate::numerics::Formats;
 use crate::{net, reg};
@@ -231,11 +231,7 @@ impl Softmax {
         // Rows between the passes, and the two at their inputs, which the spill register holds: from the FIFO's pointer to
         // the ring of exponentials is more than a cycle's way.
         let modes = through("u_mode_fifo", self.rows_in_flight, branch(1, &mode));
-        let width = modes.width();
-        use_pass.feed(
-            "mode",
-            m.through("u_mode_spill", &SpillRegister { width }, modes),
-        );
+        use_pass.feed("mode", registered(m, "u_mode_spill", modes));
 
         m.section("thresholds; the other rows pass the ranking by");
         let all = branch(2, &[]);

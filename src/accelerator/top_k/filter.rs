@@ -2,7 +2,7 @@
 
 use super::first_equals::FirstEquals;
 use crate::cells::fifo::Fifo;
-use crate::cells::spill_register::SpillRegister;
+use crate::cells::spill_register::registered;
 use crate::cells::zero_eliminator::ZeroEliminator;
 use crate::hdl::{About, Block, Builder, Field, Stream};
 use crate::numerics::value_bits;
@@ -221,13 +221,7 @@ impl Block for Filter {
             .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let kept = Stream::new(decided, room, fields.collect());
         // What stalls the output must not reach the lines' memory in the same cycle.
-        let kept = m.through(
-            "u_kept",
-            &SpillRegister {
-                width: kept.width(),
-            },
-            kept,
-        );
+        let kept = registered(m, "u_kept", kept);
 
         m.section("packed");
         let u_packed = m.instance("u_zero_eliminator", &self.eliminator());

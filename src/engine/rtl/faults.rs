@@ -67,8 +67,8 @@ impl RtlEngine {
         Ok(None)
     }
 
-    /// Drains the ports and resets everything behind them, as after an error, until the next words are there; false when the ports have not drained after
-    /// `limit` cycles, so that all of it was reset.
+    /// Drains the ports and resets everything behind them, as after an error, until the next words are there; false when
+    /// the ports have not drained after `limit` cycles, so that all of it was reset.
     ///
     /// # Errors
     /// [`EngineError`] when the design breaks a rule of its streams.
